@@ -1,0 +1,111 @@
+/* The capability table, response codes.  RFC 2449 sections 5, 6 and 8; RFC 3206.
+ * Runs in the session. */
+#include "capa.h"
+#include "session.h"
+
+static bool always(const struct session *session)
+{
+	(void)session;
+	return true;
+}
+
+/* pop3d.conf(5), `plaintext`: may a password be sent as things are? */
+static bool plaintext_allowed(const struct session *session)
+{
+	switch (session->conf->plaintext) {
+	case PLAINTEXT_NEVER:
+		return false;
+	case PLAINTEXT_LOCAL:
+		return session->peer->local;
+	default:
+		return true;
+	}
+}
+
+static bool has_timestamp(const struct session *session)
+{
+	return session->timestamp[0] != '\0';
+}
+
+static void expire_argument(struct session *session)
+{
+	wire_string(&session->wire, " NEVER");
+}
+
+static void implementation_argument(struct session *session)
+{
+	wire_string(&session->wire, " pop3d-" VERSION);
+}
+
+/* In the order of the IANA registry.  All of these are announced in both states by the
+ * same rule (RFC 2449 s.5): offered() does not look at the state. */
+static const struct row {
+	const char *tag; /* NULL: not announced */
+	bool (*offered)(const struct session *session);
+	void (*argument)(struct session *session);
+	enum text refusal;
+} table[CAPA_COUNT] = {
+	[CAPA_ALWAYS] = {NULL, always, NULL, 0},
+	[CAPA_TOP] = {"TOP", always, NULL, 0},
+	[CAPA_USER] = {"USER", plaintext_allowed, NULL, TEXT_NEEDS_TLS},
+	[CAPA_APOP] = {NULL, has_timestamp, NULL, TEXT_NO_APOP},
+	[CAPA_RESP_CODES] = {"RESP-CODES", always, NULL, 0},
+	[CAPA_PIPELINING] = {"PIPELINING", always, NULL, 0},
+	[CAPA_EXPIRE] = {"EXPIRE", always, expire_argument, 0},
+	[CAPA_UIDL] = {"UIDL", always, NULL, 0},
+	[CAPA_IMPLEMENTATION] = {"IMPLEMENTATION", always, implementation_argument, 0},
+	[CAPA_AUTH_RESP_CODE] = {"AUTH-RESP-CODE", always, NULL, 0},
+};
+
+bool capa_offered(const struct session *session, enum capability capability)
+{
+	return table[capability].offered(session);
+}
+
+enum text capa_refusal(enum capability capability)
+{
+	return table[capability].refusal;
+}
+
+void capa_list(struct session *session)
+{
+	int i;
+
+	for (i = 0; i < CAPA_COUNT; i++) {
+		const struct row *row = &table[i];
+
+		if (!row->tag || !row->offered(session))
+			continue;
+		wire_string(&session->wire, row->tag);
+		if (row->argument)
+			row->argument(session);
+		wire_string(&session->wire, "\r\n");
+	}
+}
+
+static const struct code {
+	const char *text;
+	enum capability capability; /* that announces it */
+} codes[CODE_COUNT] = {
+	[CODE_NONE] = {"", CAPA_ALWAYS},
+	[CODE_IN_USE] = {"[IN-USE] ", CAPA_RESP_CODES},
+	[CODE_AUTH] = {"[AUTH] ", CAPA_AUTH_RESP_CODE},
+	[CODE_SYS_TEMP] = {"[SYS/TEMP] ", CAPA_RESP_CODES},
+	[CODE_SYS_PERM] = {"[SYS/PERM] ", CAPA_RESP_CODES},
+};
+
+const char *capa_code(const struct session *session, enum response_code code)
+{
+	return capa_offered(session, codes[code].capability) ? codes[code].text : "";
+}
+
+const char *capa_tag(unsigned number)
+{
+	unsigned i;
+
+	for (i = 0; i < CAPA_COUNT; i++) {
+		if (table[i].tag && number-- == 0)
+			return table[i].tag;
+	}
+	return NULL;
+}

@@ -1,0 +1,40 @@
+/* What the commands of a session share: see session.c for the table and the loop, login.c
+ * and transaction.c for the commands. */
+#ifndef COMMAND_H
+#define COMMAND_H
+
+#include "session.h"
+
+#define ARGUMENTS_MAX 2
+
+struct arguments {
+	unsigned count; /* ARGUMENTS_MAX + 1: more than that */
+	char *word[ARGUMENTS_MAX + 1];
+};
+
+/* What happens after a command; only the loop changes the state. */
+enum next { NEXT_COMMAND, NEXT_TRANSACTION, NEXT_END };
+
+typedef enum next command_handler(struct session *s, const struct arguments *arguments);
+
+command_handler cmd_apop, cmd_pass, cmd_user;
+command_handler cmd_dele, cmd_list, cmd_noop, cmd_quit, cmd_retr, cmd_rset, cmd_stat,
+	cmd_top, cmd_uidl;
+
+/* The first line of a reply, `+OK text` or `-ERR [CODE] text`; the numbers are those of
+ * the text.  For the end of a handler: NEXT_COMMAND. */
+enum next reply_ok(struct session *s, enum text text, uint64_t first, uint64_t second);
+enum next reply_err(struct session *s, enum response_code code, enum text text,
+	uint64_t first, uint64_t second);
+
+/* For the end of a handler after which the session ends: NEXT_END. */
+enum next reply_end(struct session *s, enum request_end reason);
+
+/* Why, where the client can't be read from or written to. */
+enum request_end end_of_wire(enum wire_state state);
+
+/* Takes over the maildrop's index behind `fd`, whatever it is.  Returns false where that
+ * can't be used. */
+bool transaction_enter(struct session *s, const struct reply *reply, int fd);
+
+#endif

@@ -1,0 +1,411 @@
+/* Reading the configuration: pop3d.conf(5).  Runs before the processes part, as the
+ * user that pop3d was started as. */
+#include "conf.h"
+#include "lines.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct key;
+
+/* Takes a value; returns NULL, or what is wrong with it. */
+typedef const char *parser(struct conf *conf, const struct key *key, char *value);
+
+static parser parse_users, parse_maildir, parse_choice, parse_listen, parse_hostname,
+	parse_number, parse_session_user;
+
+#define FIELD(name) offsetof(struct conf, name)
+
+static const char *const plaintext_choices[] = {"never", "local", "always", NULL};
+static const char *const log_choices[] = {"syslog", "stderr", NULL};
+
+/* The keys: pop3d.conf(5) lists the same.  A NULL fallback leaves the field zero. */
+static const struct key {
+	const char *name;
+	const char *fallback;
+	parser *parse;
+	size_t field;
+	unsigned least, most;       /* of a number */
+	const char *const *choices; /* of an enumeration, in its order */
+} keys[] = {
+	{"users", "system", parse_users, 0, 0, 0, NULL},
+	{"maildir", "~/Maildir", parse_maildir, 0, 0, 0, NULL},
+	{"plaintext", "local", parse_choice, FIELD(plaintext), 0, 0, plaintext_choices},
+	{"listen", NULL, parse_listen, 0, 0, 0, NULL},
+	{"hostname", NULL, parse_hostname, 0, 0, 0, NULL},
+	{"auth_timeout", "60", parse_number, FIELD(auth_timeout), 1, 86400, NULL},
+	/* RFC 1939 s.3: an autologout timer of at least ten minutes */
+	{"idle_timeout", "600", parse_number, FIELD(idle_timeout), 600, 86400, NULL},
+	{"max_connections", "1000", parse_number, FIELD(max_connections), 1, 1000000, NULL},
+	{"max_per_address", "50", parse_number, FIELD(max_per_address), 1, 1000000, NULL},
+	{"session_user", NULL, parse_session_user, 0, 0, 0, NULL},
+	{"log", "syslog", parse_choice, FIELD(log), 0, 0, log_choices},
+};
+
+#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
+
+static void set_string(char **field, const char *value)
+{
+	size_t size = strlen(value) + 1;
+
+	*field = log_memory(*field, size);
+	memcpy(*field, value, size);
+}
+
+static const char *parse_users(struct conf *conf, const struct key *key, char *value)
+{
+	(void)key;
+	if (strcmp(value, "system") == 0) {
+		conf->users = USERS_SYSTEM;
+		return NULL;
+	}
+	if (strncmp(value, "file", 4) == 0 && (value[4] == ' ' || value[4] == '\t')) {
+		value += 4 + strspn(value + 4, " \t");
+		if (*value != '/')
+			return "the path of the users file must begin with /";
+		conf->users = USERS_FILE;
+		set_string(&conf->users_file, value);
+		return NULL;
+	}
+	return "must be `system` or `file /path`";
+}
+
+static const char *parse_maildir(struct conf *conf, const struct key *key, char *value)
+{
+	const char *wrong = conf_maildir_check(value);
+
+	(void)key;
+	if (!wrong)
+		set_string(&conf->maildir, value);
+	return wrong;
+}
+
+static const char *parse_choice(struct conf *conf, const struct key *key, char *value)
+{
+	static char wrong[80];
+	int i;
+
+	for (i = 0; key->choices[i]; i++) {
+		if (strcmp(value, key->choices[i]) == 0) {
+			memcpy((char *)conf + key->field, &i, sizeof(i));
+			return NULL;
+		}
+	}
+	strcpy(wrong, "must be");
+	for (i = 0; key->choices[i]; i++)
+		snprintf(wrong + strlen(wrong), sizeof(wrong) - strlen(wrong), "%s `%s`",
+			i ? " or" : "", key->choices[i]);
+	return wrong;
+}
+
+static bool is_port(const char *text)
+{
+	size_t length = strspn(text, "0123456789");
+
+	return length > 0 && length <= 5 && text[length] == '\0' && atoi(text) <= 65535;
+}
+
+/* address:port; an IPv6 address in brackets; no address or * for all. */
+static const char *parse_listen(struct conf *conf, const struct key *key, char *value)
+{
+	struct conf_listen *l = &conf->listen[conf->listen_count];
+	char *colon = strrchr(value, ':');
+	size_t length;
+
+	(void)key;
+	if (!colon || !is_port(colon + 1))
+		return "must be `address:port`, such as 127.0.0.1:110, [::1]:110 or *:110";
+	*colon = '\0';
+	length = strlen(value);
+	if (value[0] == '[' && length > 2 && value[length - 1] == ']') {
+		value[length - 1] = '\0';
+		value++;
+	} else if (strchr(value, ':')) {
+		return "an IPv6 address stands in brackets: [::1]:110";
+	}
+	if (strcmp(value, "*") == 0)
+		value = "";
+	if (conf->listen_count == CONF_LISTEN_MAX)
+		return "too many addresses to listen on";
+	set_string(&l->host, value);
+	set_string(&l->port, colon + 1);
+	conf->listen_count++;
+	return NULL;
+}
+
+/* It stands in the greeting, and to the right of the @ in APOP's timestamp, which must
+ * be an RFC 822 msg-id. */
+static bool is_hostname(const char *name)
+{
+	size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz"
+				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
+
+	return length > 0 && length < 256 && name[length] == '\0' && name[0] != '.';
+}
+
+static const char *parse_hostname(struct conf *conf, const struct key *key, char *value)
+{
+	(void)key;
+	if (!is_hostname(value))
+		return "must be a host name: letters, digits, dots and hyphens";
+	set_string(&conf->hostname, value);
+	return NULL;
+}
+
+static const char *parse_number(struct conf *conf, const struct key *key, char *value)
+{
+	static char wrong[80];
+	size_t digits = strspn(value, "0123456789");
+	unsigned long number = strtoul(value, NULL, 10);
+
+	if (digits == 0 || digits > 9 || value[digits] != '\0' || number < key->least
+		|| number > key->most) {
+		snprintf(wrong, sizeof(wrong), "must be a number from %u to %u", key->least,
+			key->most);
+		return wrong;
+	}
+	memcpy((char *)conf + key->field, &(unsigned){(unsigned)number}, sizeof(unsigned));
+	return NULL;
+}
+
+static const char *parse_session_user(
+	struct conf *conf, const struct key *key, char *value)
+{
+	(void)key;
+	set_string(&conf->session_user, value);
+	return NULL;
+}
+
+/* `line` is changed.  Returns NULL or what is wrong. */
+static const char *set_key(struct conf *conf, char *line)
+{
+	char *value;
+	size_t i, length;
+
+	line += strspn(line, " \t");
+	length = strcspn(line, " \t");
+	value = line + length + strspn(line + length, " \t");
+	line[length] = '\0';
+	for (i = strlen(value); i > 0 && strchr(" \t", value[i - 1]); i--)
+		value[i - 1] = '\0';
+	for (i = 0; i < KEY_COUNT; i++) {
+		if (strcmp(line, keys[i].name) != 0)
+			continue;
+		return *value ? keys[i].parse(conf, &keys[i], value) : "has no value";
+	}
+	return "is not a key that pop3d knows";
+}
+
+static void report_line(conf_report *report, const char *file, unsigned line,
+	const char *key, const char *wrong)
+{
+	char text[LOG_LINE_MAX];
+	char quoted[LOG_QUOTE_SIZE];
+
+	log_quote(quoted, key, strcspn(key, " \t"));
+	if (line > 0)
+		snprintf(text, sizeof(text), "%s:%u: %s: %s", file, line, quoted, wrong);
+	else
+		snprintf(text, sizeof(text), "%s %s: %s", file, quoted, wrong);
+	report(text);
+}
+
+static unsigned load_file(struct conf *conf, const char *file, bool may_be_absent,
+	conf_report *report)
+{
+	static struct lines lines;
+	unsigned mistakes = 0;
+	char *line;
+
+	if (lines_open(&lines, file) < 0) {
+		char text[LOG_LINE_MAX];
+
+		if (errno == ENOENT && may_be_absent)
+			return 0;
+		snprintf(text, sizeof(text), "%s: %s", file, strerror(errno));
+		report(text);
+		return 1;
+	}
+	while ((line = lines_next(&lines)) != NULL) {
+		const char *wrong;
+
+		line += strspn(line, " \t");
+		if (lines.bad)
+			wrong = lines.bad;
+		else if (*line == '\0' || *line == '#')
+			continue;
+		else
+			wrong = set_key(conf, line);
+		if (wrong) {
+			report_line(report, file, lines.number, line, wrong);
+			mistakes++;
+		}
+	}
+	if (lines.error) {
+		char text[LOG_LINE_MAX];
+
+		snprintf(text, sizeof(text), "%s: %s", file, strerror(lines.error));
+		report(text);
+		mistakes++;
+	}
+	lines_close(&lines);
+	return mistakes;
+}
+
+static void forget_listen(struct conf *conf)
+{
+	while (conf->listen_count > 0) {
+		struct conf_listen *l = &conf->listen[--conf->listen_count];
+
+		free(l->host);
+		free(l->port);
+		*l = (struct conf_listen){NULL, NULL};
+	}
+}
+
+/* One key from the command line: `name` is the option that it came with. */
+static unsigned load_option(
+	struct conf *conf, const char *name, const char *option, conf_report *report)
+{
+	const char *wrong;
+	char *copy = NULL;
+
+	set_string(&copy, option);
+	wrong = set_key(conf, copy);
+	if (wrong)
+		report_line(report, name, 0, copy + strspn(copy, " \t"), wrong);
+	free(copy);
+	return wrong != NULL;
+}
+
+static bool is_listen(const char *option)
+{
+	option += strspn(option, " \t");
+	return strncmp(option, "listen", 6) == 0 && (option[6] == ' ' || option[6] == '\t');
+}
+
+static unsigned load_options(
+	struct conf *conf, const struct conf_source *source, conf_report *report)
+{
+	bool replaces = source->listen_count > 0;
+	unsigned mistakes = 0;
+	size_t i;
+
+	for (i = 0; i < source->option_count; i++)
+		replaces |= is_listen(source->options[i]);
+	if (replaces)
+		forget_listen(conf);
+	for (i = 0; i < source->option_count; i++)
+		mistakes += load_option(conf, "-o", source->options[i], report);
+	for (i = 0; i < source->listen_count; i++) {
+		char option[512];
+
+		snprintf(option, sizeof(option), "listen %s", source->listen[i]);
+		mistakes += load_option(conf, "-l", option, report);
+	}
+	return mistakes;
+}
+
+static void load_defaults(struct conf *conf)
+{
+	char host[256] = "";
+	size_t i;
+
+	memset(conf, 0, sizeof(*conf));
+	for (i = 0; i < KEY_COUNT; i++) {
+		char value[32];
+
+		if (!keys[i].fallback)
+			continue;
+		strcpy(value, keys[i].fallback);
+		keys[i].parse(conf, &keys[i], value);
+	}
+	if (gethostname(host, sizeof(host) - 1) < 0 || !is_hostname(host))
+		strcpy(host, "localhost");
+	set_string(&conf->hostname, host);
+}
+
+unsigned conf_load(
+	struct conf *conf, const struct conf_source *source, conf_report *report)
+{
+	unsigned mistakes;
+
+	load_defaults(conf);
+	mistakes = load_file(
+		conf, source->file ? source->file : CONF_FILE, !source->file, report);
+	return mistakes + load_options(conf, source, report);
+}
+
+void conf_free(struct conf *conf)
+{
+	forget_listen(conf);
+	free(conf->users_file);
+	free(conf->maildir);
+	free(conf->hostname);
+	free(conf->session_user);
+	memset(conf, 0, sizeof(*conf));
+}
+
+const char *conf_maildir_check(const char *template)
+{
+	const char *p;
+
+	if (template[0] == '~' ? template[1] != '/' : template[0] != '/')
+		return "must begin with / or ~/";
+	for (p = template; (p = strchr(p, '%')) != NULL; p += 2) {
+		if (p[1] == '\0' || !strchr("und%", p[1]))
+			return "knows only %u, %n, %d and %%";
+	}
+	return NULL;
+}
+
+/* Adds `length` octets to `path`, which holds `*used`. */
+static bool append(char path[PATH_MAX], size_t *used, const char *text, size_t length)
+{
+	if (length >= PATH_MAX - *used)
+		return false;
+	memcpy(path + *used, text, length);
+	*used += length;
+	path[*used] = '\0';
+	return true;
+}
+
+const char *conf_maildir(
+	char path[PATH_MAX], const char *template, const char *user, const char *home)
+{
+	const char *at = strrchr(user, '@');
+	size_t used = 0;
+	bool fits = true;
+
+	if (*template == '~') {
+		if (*home != '/')
+			return "the user has no home directory";
+		fits = append(path, &used, home, strlen(home));
+		template++;
+	}
+	for (; *template && fits; template++) {
+		if (*template != '%') {
+			fits = append(path, &used, template, 1);
+			continue;
+		}
+		switch (*++template) {
+		case 'u':
+			fits = append(path, &used, user, strlen(user));
+			break;
+		case 'n':
+			fits = append(
+				path, &used, user, at ? (size_t)(at - user) : strlen(user));
+			break;
+		case 'd':
+			fits = append(path, &used, at ? at + 1 : "", at ? strlen(at + 1) : 0);
+			break;
+		default:
+			fits = append(path, &used, "%", 1);
+		}
+	}
+	return fits ? NULL : "the path is too long";
+}

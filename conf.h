@@ -1,0 +1,65 @@
+/* The configuration: pop3d.conf(5), -o and -l, one table of keys. */
+#ifndef CONF_H
+#define CONF_H
+
+#include "log.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CONF_FILE "/etc/pop3d.conf"
+#define CONF_LISTEN_MAX 16
+
+enum users_kind { USERS_SYSTEM, USERS_FILE };
+enum plaintext { PLAINTEXT_NEVER, PLAINTEXT_LOCAL, PLAINTEXT_ALWAYS };
+
+/* As written after -l: host (empty: every address) and port. */
+struct conf_listen {
+	char *host;
+	char *port;
+};
+
+/* Every string is owned by the configuration; conf_free() releases them. */
+struct conf {
+	enum users_kind users;
+	char *users_file; /* with USERS_FILE: an absolute path */
+	char *maildir;    /* a template: see conf_maildir() */
+	enum plaintext plaintext;
+	struct conf_listen listen[CONF_LISTEN_MAX];
+	size_t listen_count;
+	char *hostname;
+	unsigned auth_timeout, idle_timeout; /* seconds */
+	unsigned max_connections, max_per_address;
+	char *session_user; /* NULL: pop3d, or nobody where there is none */
+	enum log_target log;
+};
+
+/* Where configuration comes from: the command line, in its order. */
+struct conf_source {
+	const char *file; /* NULL: CONF_FILE, which may be absent */
+	const char *options[64]; /* each 'key value' */
+	size_t option_count;
+	const char *listen[CONF_LISTEN_MAX];
+	size_t listen_count;
+};
+
+/* Receives each mistake as one line of text: `file:line: what is wrong`. */
+typedef void conf_report(const char *text);
+
+/* Fills in `conf`: defaults, then the file, then the options.  An -o or -l `listen`
+ * replaces those of the file.  Reports every mistake and returns how many there were;
+ * conf_free() is due whatever it returns. */
+unsigned conf_load(struct conf *conf, const struct conf_source *source,
+	conf_report *report);
+void conf_free(struct conf *conf);
+
+/* The maildir template for one user: a leading `~` is the home, %u the name, %n what
+ * stands before its last @, %d what stands after it, %% a percent sign.  Returns NULL
+ * and fills in `path`, or says what is wrong.  conf_maildir_check() does without a
+ * user. */
+const char *conf_maildir(char path[PATH_MAX], const char *template, const char *user,
+	const char *home);
+const char *conf_maildir_check(const char *template);
+
+#endif

@@ -1,0 +1,179 @@
+/* Reading pop3d.index.  Runs in both processes; nothing in the file is trusted. */
+#include "index.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* FNV-1a, 64 bits: enough to notice what a crash has torn. */
+static uint64_t fnv(uint64_t hash, const void *data, size_t length)
+{
+	const unsigned char *p = data;
+
+	while (length-- > 0)
+		hash = (hash ^ *p++) * 0x100000001b3u;
+	return hash;
+}
+
+#define FNV_START 0xcbf29ce484222325u
+
+uint64_t index_header_check(const struct index_header *header)
+{
+	return fnv(FNV_START, header, offsetof(struct index_header, check));
+}
+
+uint64_t index_record_check(
+	const struct index_record *record, const char *names, size_t length)
+{
+	uint64_t hash = fnv(FNV_START, record, offsetof(struct index_record, check));
+
+	return fnv(hash, names, length);
+}
+
+static int header_is_sound(const struct index_header *header, uint64_t size)
+{
+	return memcmp(header->magic, INDEX_MAGIC, sizeof(header->magic)) == 0
+		&& header->byte_order == INDEX_BYTE_ORDER
+		&& header->record_size == sizeof(struct index_record)
+		&& header->check == index_header_check(header)
+		&& header->count <= header->capacity && header->capacity <= INDEX_COUNT_MAX
+		&& INDEX_RECORDS_AT + header->capacity * sizeof(struct index_record) <= size;
+}
+
+int index_open(struct index *index, int fd)
+{
+	struct stat status;
+
+	index->fd = fd;
+	index->in_memory = false;
+	index->records.length = index->names.length = 0;
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
+		index->size = (uint64_t)status.st_size;
+		if (pread(fd, &index->header, sizeof(index->header), 0)
+				== (ssize_t)sizeof(index->header)
+			&& header_is_sound(&index->header, index->size))
+			return 0;
+	}
+	index_close(index);
+	return -1;
+}
+
+void index_close(struct index *index)
+{
+	if (index->fd >= 0)
+		close(index->fd);
+	index->fd = -1;
+	memset(&index->header, 0, sizeof(index->header));
+}
+
+/* `length` octets at `at`, by way of a window; NULL where the file does not have
+ * them.  Good until the window is used again. */
+static const char *look(
+	const struct index *index, struct index_window *window, uint64_t at, size_t length)
+{
+	ssize_t got;
+
+	if (at > index->size || length > index->size - at || length > sizeof(window->data))
+		return NULL;
+	if (at >= window->at && at - window->at <= window->length
+		&& length <= window->length - (at - window->at))
+		return window->data + (at - window->at);
+	do
+		got = pread(index->fd, window->data, sizeof(window->data), (off_t)at);
+	while (got < 0 && errno == EINTR);
+	window->at = at;
+	window->length = got > 0 ? (size_t)got : 0;
+	return window->length >= length ? window->data : NULL;
+}
+
+static size_t names_length(const struct index_record *record)
+{
+	return record->name_length
+		+ (record->flags & INDEX_HASHED ? (size_t)record->unique_length : 0);
+}
+
+static int record_is_sound(const struct index *index, const struct index_record *record)
+{
+	uint64_t names_at = INDEX_RECORDS_AT + index->header.capacity * sizeof(*record);
+
+	return record->name_length >= 1 && record->name_length <= INDEX_NAME_MAX
+		&& record->unique_length >= 1 && record->unique_length <= UNIQUE_ID_MAX
+		&& ((record->flags & INDEX_HASHED)
+			|| record->unique_length <= record->name_length)
+		&& record->name_at >= names_at && record->name_at <= index->size
+		&& names_length(record) <= index->size - record->name_at;
+}
+
+int index_record(struct index *index, uint64_t number, struct index_record *record)
+{
+	const char *data;
+
+	if (index->fd < 0 || number >= index->header.count)
+		return -1;
+	data = look(index, &index->records, INDEX_RECORDS_AT + number * sizeof(*record),
+		sizeof(*record));
+	if (!data)
+		return -1;
+	memcpy(record, data, sizeof(*record));
+	return record_is_sound(index, record) ? 0 : -1;
+}
+
+const char *index_names(
+	struct index *index, const struct index_record *record, size_t *length)
+{
+	*length = names_length(record);
+	return look(index, &index->names, record->name_at, *length);
+}
+
+int index_name(struct index *index, const struct index_record *record,
+	char name[INDEX_NAME_MAX + 1])
+{
+	size_t length = record->name_length;
+	const char *data = look(index, &index->names, record->name_at, length);
+
+	if (!data || data[0] == '.' || memchr(data, '/', length) || memchr(data, '\0', length))
+		return -1;
+	memcpy(name, data, length);
+	name[length] = '\0';
+	return 0;
+}
+
+size_t index_unique_id(struct index *index, const struct index_record *record,
+	char unique_id[UNIQUE_ID_MAX + 1])
+{
+	size_t i, length = record->unique_length;
+	uint64_t at = record->name_at
+		+ (record->flags & INDEX_HASHED ? (uint64_t)record->name_length : 0);
+	const char *data = look(index, &index->names, at, length);
+
+	if (!data)
+		return 0;
+	for (i = 0; i < length; i++) {
+		if (data[i] < 0x21 || data[i] > 0x7e)
+			return 0;
+	}
+	memcpy(unique_id, data, length);
+	unique_id[length] = '\0';
+	return length;
+}
+
+int index_verify(struct index *index)
+{
+	struct index_record record;
+	uint64_t number, octets = 0;
+
+	for (number = 0; number < index->header.count; number++) {
+		const char *names;
+		size_t length;
+
+		if (index_record(index, number, &record) < 0)
+			return -1;
+		names = index_names(index, &record, &length);
+		if (!names || record.check != index_record_check(&record, names, length))
+			return -1;
+		if ((record.flags & INDEX_IN_NEW) && number < index->header.first_new)
+			return -1;
+		octets += record.octets;
+	}
+	return octets == index->header.octets ? 0 : -1;
+}

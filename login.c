@@ -1,0 +1,90 @@
+/* AUTHORIZATION: USER, PASS and APOP, RFC 1939 section 7.  Runs in the session; the verdict
+ * is the monitor's. */
+#include "command.h"
+
+#include <string.h>
+
+enum next cmd_user(struct session *s, const struct arguments *arguments)
+{
+	/* Whether there is such a user is for PASS to say: RFC 1939 s.13. */
+	strcpy(s->user, arguments->word[0]);
+	return reply_ok(s, TEXT_SEND_PASSWORD, 0, 0);
+}
+
+/* RFC 1939 s.4: a server may close the connection after a negative reply; and once the
+ * monitor has become the user, it can judge no other. */
+static enum next refuse(struct session *s, enum response_code code, enum text text)
+{
+	reply_err(s, code, text, 0, 0);
+	return reply_end(s, END_REFUSED);
+}
+
+static enum next log_in(struct session *s, struct request *request)
+{
+	struct reply reply;
+	int fd, sent = request_send(s->monitor, request);
+
+	explicit_bzero(request, sizeof(*request));
+	if (sent < 0 || reply_receive(s->monitor, &reply, &fd) < 0) {
+		reply_err(s, CODE_SYS_TEMP, TEXT_TEMPORARY, 0, 0);
+		return reply_end(s, END_MONITOR);
+	}
+	switch (reply.status) {
+	case REPLY_OK:
+		if (!transaction_enter(s, &reply, fd))
+			return refuse(s, CODE_SYS_TEMP, TEXT_TEMPORARY);
+		reply_ok(s, TEXT_OPENED, s->count, s->octets);
+		return NEXT_TRANSACTION;
+	case REPLY_DENIED:
+		return reply_err(s, CODE_AUTH, TEXT_DENIED, 0, 0);
+	case REPLY_DENIED_LAST:
+		reply_err(s, CODE_AUTH, TEXT_DENIED, 0, 0);
+		return reply_end(s, END_DENIED);
+	case REPLY_IN_USE:
+		return refuse(s, CODE_IN_USE, TEXT_IN_USE);
+	case REPLY_PERMANENT:
+		return refuse(s, CODE_SYS_PERM, TEXT_PERMANENT);
+	default:
+		return refuse(s, CODE_SYS_TEMP, TEXT_TEMPORARY);
+	}
+}
+
+enum next cmd_pass(struct session *s, const struct arguments *arguments)
+{
+	struct request request = {.kind = REQUEST_LOGIN, .login.method = AUTH_PASS};
+
+	if (s->user[0] == '\0')
+		return reply_err(s, CODE_NONE, TEXT_USER_FIRST, 0, 0);
+	strcpy(request.login.user, s->user);
+	strcpy(request.login.secret, arguments->word[0]);
+	wire_forget(&s->wire);
+	/* RFC 1939 s.7: PASS follows a USER; the next one another USER. */
+	s->user[0] = '\0';
+	return log_in(s, &request);
+}
+
+/* 32 lower-case hexadecimal digits: RFC 1939 s.7. */
+static bool parse_digest(const char *text, char digest[AUTH_DIGEST_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t i;
+
+	if (strspn(text, digits) != 2 * AUTH_DIGEST_SIZE || text[2 * AUTH_DIGEST_SIZE])
+		return false;
+	for (i = 0; i < AUTH_DIGEST_SIZE; i++)
+		digest[i] = (char)((strchr(digits, text[2 * i]) - digits) << 4
+			| (strchr(digits, text[2 * i + 1]) - digits));
+	return true;
+}
+
+enum next cmd_apop(struct session *s, const struct arguments *arguments)
+{
+	struct request request = {.kind = REQUEST_LOGIN, .login.method = AUTH_APOP};
+
+	s->user[0] = '\0';
+	strcpy(request.login.user, arguments->word[0]);
+	/* What can't be a digest is a wrong one: the monitor counts it. */
+	if (!parse_digest(arguments->word[1], request.login.secret))
+		memset(request.login.secret, 0, AUTH_DIGEST_SIZE);
+	return log_in(s, &request);
+}

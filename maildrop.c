@@ -1,0 +1,285 @@
+/* The maildrop of the user who has logged in: opening, locking, messages.
+ * RFC 1939 sections 4 and 8; RFC 2449 section 8.1.2.  Runs in the monitor. */
+#include "maildrop.h"
+#include "scan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A directory changed this many seconds ago shows any later change in its time, on every
+ * file system that is in use. */
+#define GRANULARITY 2
+
+/* How long a session that is just ending may keep the next one waiting. */
+#define LOCK_TRIES 10
+#define LOCK_PAUSE_NS 50000000
+
+static enum maildrop_status status_of(int error)
+{
+	static const int permanent[]
+		= {EACCES, EPERM, ENOTDIR, ELOOP, ENAMETOOLONG, EISDIR, EINVAL};
+	size_t i;
+
+	for (i = 0; i < sizeof(permanent) / sizeof(permanent[0]); i++) {
+		if (error == permanent[i])
+			return MAILDROP_PERMANENT;
+	}
+	return MAILDROP_TEMPORARY;
+}
+
+static enum maildrop_status fail(char *why, const char *path, const char *file, int error)
+{
+	snprintf(why, LOG_LINE_MAX, "%s%s%s: %s", path, *file ? "/" : "", file,
+		strerror(error));
+	return status_of(error);
+}
+
+/* Two locks: flock(2) on the directory works where nothing can be written, fcntl(2) on
+ * the file works between hosts.  The kernel drops both with the process. */
+static bool try_lock(struct maildrop *m)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (flock(m->dir, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return false;
+	if (m->lock < 0)
+		m->lock = openat(m->dir, MAILDROP_LOCK_FILE,
+			O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	m->lock_errno = errno;
+	if (m->lock < 0 || fcntl(m->lock, F_SETLK, &whole) == 0)
+		return true;
+	m->lock_errno = errno;
+	close(m->lock);
+	m->lock = -1;
+	return m->lock_errno != EAGAIN && m->lock_errno != EACCES;
+}
+
+static bool lock(struct maildrop *m)
+{
+	const struct timespec pause = {0, LOCK_PAUSE_NS};
+	int tries;
+
+	for (tries = 1; !try_lock(m); tries++) {
+		if (tries == LOCK_TRIES)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
+/* The lock file's mtime is the last login; and what it becomes is the present as the
+ * file system's own clock has it, which over a network may not be this machine's. */
+static time_t touch_lock(const struct maildrop *m)
+{
+	struct stat status;
+
+	if (m->lock >= 0 && futimens(m->lock, NULL) == 0 && fstat(m->lock, &status) == 0)
+		return status.st_mtime;
+	return time(NULL);
+}
+
+struct index_stamp maildrop_stamp(int dir)
+{
+	struct index_stamp stamp = {0};
+	struct stat status;
+
+	if (fstat(dir, &status) == 0) {
+		stamp.seconds = status.st_mtim.tv_sec;
+		stamp.nanoseconds = (uint32_t)status.st_mtim.tv_nsec;
+		stamp.inode = status.st_ino;
+	}
+	return stamp;
+}
+
+bool maildrop_unchanged(const struct index_stamp *then, const struct index_stamp *now)
+{
+	return then->seconds != 0 && memcmp(then, now, sizeof(*then)) == 0;
+}
+
+struct index_stamp maildrop_settled(struct index_stamp stamp, time_t now)
+{
+	/* Zero where a later change might bear the same time. */
+	static const struct index_stamp unsettled;
+
+	return stamp.seconds + GRANULARITY <= now ? stamp : unsettled;
+}
+
+static void log_unreadable(const struct scan *scan, const char *path)
+{
+	char quoted[LOG_QUOTE_SIZE];
+
+	if (scan->unreadable > 0)
+		log_line(LOG_WARNING, "maildrop=%s: %u files can't be read, such as %s: %s",
+			path, scan->unreadable,
+			log_quote(quoted, scan->example, strlen(scan->example)),
+			strerror(scan->example_errno));
+}
+
+/* Reads the directories in `which`, whose stamps are now `update`'s, and writes down what
+ * is new.  Returns 0, or -1 with errno. */
+static int refresh(struct maildrop *m, const char *path, unsigned which,
+	struct index_update *update)
+{
+	static const struct index_stamp unsettled;
+	struct scan scan = {0};
+	int error, result = -1;
+
+	if (scan_compare(&scan, &m->index, m->cur, m->new, which) < 0
+		|| scan_measure(&scan, &m->index, m->cur, m->new) < 0)
+		goto out;
+	log_unreadable(&scan, path);
+	if (scan.incomplete)
+		update->cur = update->new = unsettled;
+	update->changes = scan.changes;
+	update->change_count = scan.change_count;
+	update->added = scan.added;
+	update->added_count = scan.added_count;
+	result = 0;
+	if (m->index.fd < 0 || scan.change_count > 0 || scan.added_count > 0
+		|| memcmp(&update->cur, &m->index.header.cur, sizeof(update->cur)) != 0
+		|| memcmp(&update->new, &m->index.header.new, sizeof(update->new)) != 0)
+		result = index_update(&m->index, m->dir, update);
+out:
+	error = errno;
+	scan_free(&scan);
+	errno = error;
+	return result;
+}
+
+/* Makes the index true.  Where nothing has changed since it was written, neither
+ * directory is read. */
+static int bring_up_to_date(struct maildrop *m, const char *path, time_t now)
+{
+	struct index_stamp cur = maildrop_stamp(m->cur), new = maildrop_stamp(m->new);
+	bool as_left;
+	bool loaded = index_load(&m->index, m->dir, &as_left) == 0;
+	const struct index_header *header = &m->index.header;
+	struct index_update update
+		= {.cur = maildrop_settled(cur, now), .new = maildrop_settled(new, now)};
+	unsigned which = 0;
+
+	if (!loaded || !as_left || !maildrop_unchanged(&header->cur, &cur))
+		which |= SCAN_CUR;
+	if (!loaded || !as_left || !maildrop_unchanged(&header->new, &new))
+		which |= SCAN_NEW;
+	if (which == 0 || refresh(m, path, which, &update) == 0)
+		return 0;
+	if (errno != EBADMSG)
+		return -1;
+	/* The index is not what its header promises. */
+	index_close(&m->index);
+	return refresh(m, path, SCAN_CUR | SCAN_NEW, &update);
+}
+
+static int open_folder(const struct maildrop *m, const char *name, bool make)
+{
+	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(m->dir, name, flags);
+
+	if (fd < 0 && errno == ENOENT && make && mkdirat(m->dir, name, 0700) == 0)
+		fd = openat(m->dir, name, flags);
+	return fd;
+}
+
+/* A Maildir that has one of the two but not the other gets it.  Returns the name of the
+ * one that can't be had, with errno, or NULL. */
+static const char *open_folders(struct maildrop *m)
+{
+	m->new = open_folder(m, "new", false);
+	if (m->new < 0 && errno != ENOENT)
+		return "new";
+	m->cur = open_folder(m, "cur", m->new >= 0);
+	if (m->cur < 0)
+		return "cur";
+	if (m->new < 0)
+		m->new = open_folder(m, "new", true);
+	return m->new < 0 ? "new" : NULL;
+}
+
+/* No mail has come yet: as good as empty, as long as the place it will come to is
+ * there.  (Where that is gone too, a file system may not be mounted.) */
+static enum maildrop_status open_absent(struct maildrop *m, const char *path, char *why)
+{
+	struct index_update nothing = {0};
+	char parent[PATH_MAX];
+	size_t length = strlen(path);
+
+	memcpy(parent, path, length + 1);
+	while (length > 1 && parent[length - 1] == '/')
+		length--;
+	while (length > 1 && parent[length - 1] != '/')
+		length--;
+	parent[length] = '\0';
+	if (access(parent, F_OK) < 0 || index_update(&m->index, -1, &nothing) < 0)
+		return fail(why, parent, "", errno);
+	log_line(LOG_NOTICE, "maildrop=%s: not there yet, taken as empty", path);
+	return MAILDROP_OPEN;
+}
+
+static enum maildrop_status open_locked(struct maildrop *m, const char *path, char *why)
+{
+	time_t now = touch_lock(m);
+	const char *missing = open_folders(m);
+
+	if (missing) {
+		fail(why, path, missing, errno);
+		return errno == ENOENT ? MAILDROP_PERMANENT : status_of(errno);
+	}
+	if (bring_up_to_date(m, path, now) < 0)
+		return fail(why, path, "", errno);
+	m->read_cur = m->index.header.cur;
+	m->read_new = m->index.header.new;
+	if (m->lock < 0)
+		log_line(LOG_NOTICE, "maildrop=%s: %s: %s: locked on this host only", path,
+			MAILDROP_LOCK_FILE, strerror(m->lock_errno));
+	if (m->index.in_memory)
+		log_line(LOG_NOTICE, "maildrop=%s: %s: %s: done without", path, INDEX_FILE,
+			strerror(m->index.in_memory_errno));
+	return MAILDROP_OPEN;
+}
+
+enum maildrop_status maildrop_open(struct maildrop *m, const char *path, char *why)
+{
+	enum maildrop_status status;
+
+	memset(m, 0, sizeof(*m));
+	m->cur = m->new = m->lock = m->index.fd = -1;
+	m->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->dir < 0 && errno == ENOENT)
+		return open_absent(m, path, why);
+	if (m->dir < 0)
+		return fail(why, path, "", errno);
+	if (!lock(m)) {
+		snprintf(why, LOG_LINE_MAX, "%s: in use", path);
+		status = MAILDROP_IN_USE;
+	} else {
+		status = open_locked(m, path, why);
+	}
+	if (status != MAILDROP_OPEN)
+		maildrop_close(m);
+	return status;
+}
+
+void maildrop_close(struct maildrop *m)
+{
+	int *const fds[] = {&m->cur, &m->new, &m->lock, &m->dir};
+	size_t i;
+
+	index_close(&m->index);
+	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+}
+
+int maildrop_reader(const struct maildrop *m)
+{
+	return index_reader(&m->index, m->dir);
+}

@@ -1,0 +1,72 @@
+/* One user's Maildir as a POP3 maildrop: lock, index, messages, UPDATE.  Monitor only,
+ * as the user.  Message numbers are 0-based. */
+#ifndef MAILDROP_H
+#define MAILDROP_H
+
+#include "index_write.h"
+#include "log.h"
+
+#define MAILDROP_LOCK_FILE "pop3d.lock"
+
+struct maildrop {
+	int dir, cur, new, lock; /* -1: not open, or not there */
+	int lock_errno;          /* why there is no lock file */
+	struct index index;
+	/* The directories as they were when the names in the index were last right. */
+	struct index_stamp read_cur, read_new;
+};
+
+enum maildrop_status {
+	MAILDROP_OPEN,
+	MAILDROP_IN_USE,    /* another session has it: RFC 2449 IN-USE */
+	MAILDROP_TEMPORARY, /* RFC 3206 SYS/TEMP */
+	MAILDROP_PERMANENT  /* RFC 3206 SYS/PERM */
+};
+
+/* Locks the Maildir at `path` and brings its index up to date.  A Maildir that is not
+ * there yet, in a directory that is, is an empty maildrop.  On failure nothing is held,
+ * and `why` (LOG_LINE_MAX octets) is for the log. */
+enum maildrop_status maildrop_open(struct maildrop *maildrop, const char *path, char *why);
+
+/* A read-only descriptor of the index; -1 with errno. */
+int maildrop_reader(const struct maildrop *maildrop);
+
+enum message_status {
+	MESSAGE_OPEN,
+	MESSAGE_GONE,      /* another program has removed it */
+	MESSAGE_CHANGED,   /* it is not the size that it was: right in the next session */
+	MESSAGE_UNREADABLE /* see errno */
+};
+
+/* Opens a message, under whatever name it has by now.  The caller owns `*fd`. */
+enum message_status maildrop_message(struct maildrop *maildrop, uint64_t number, int *fd);
+
+/* Counts the octets of a message again, for the sessions to come. */
+void maildrop_recount(struct maildrop *maildrop, uint64_t number);
+
+/* Marks of the session, a bit a message: bit n % 8 of octet n / 8. */
+struct maildrop_marks {
+	const unsigned char *deleted, *fetched;
+};
+
+struct maildrop_result {
+	uint64_t deleted, deleted_octets;
+	uint64_t failed; /* of those to be deleted */
+	uint64_t left, left_octets;
+	int error; /* errno of the first failure */
+};
+
+/* UPDATE, RFC 1939 s.6: removes what is marked as deleted, moves the rest to cur/ and
+ * marks it as seen where it was fetched. */
+void maildrop_commit(struct maildrop *maildrop, const struct maildrop_marks *marks,
+	struct maildrop_result *result);
+
+/* Lets the lock go. */
+void maildrop_close(struct maildrop *maildrop);
+
+/* Stamps of directories: see index.h.  Settled ones differ after any later change. */
+struct index_stamp maildrop_stamp(int dir);
+struct index_stamp maildrop_settled(struct index_stamp stamp, time_t now);
+bool maildrop_unchanged(const struct index_stamp *then, const struct index_stamp *now);
+
+#endif

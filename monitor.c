@@ -1,0 +1,379 @@
+/* The monitor: judges logins, holds the lock, opens and removes messages, writes the log.
+ * It starts with the rights that pop3d was started with and becomes the user at the login.
+ *
+ * Whoever sends the requests may have been taken over by the client: each is checked for
+ * its size (request.c), its place in the session, its numbers and its texts, and one that
+ * is wrong ends the session. */
+#include "monitor.h"
+#include "maildrop.h"
+#include "sandbox.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* After each failed login the answer comes this many seconds after the question, however
+ * long the verdict took: its time tells nothing, and guessing is slow. */
+static const unsigned delays[] = {1, 2, 4};
+
+#define TRIES (sizeof(delays) / sizeof(delays[0]))
+
+enum state { AUTHORIZATION = 1, TRANSACTION = 2, OVER = 4 };
+
+struct monitor {
+	const struct conf *conf;
+	const struct peer *peer;
+	int session; /* the socket */
+	enum state state;
+	struct timespec started;
+	char timestamp[AUTH_TIMESTAMP_MAX];
+	unsigned failures;
+	char user[LOG_QUOTE_SIZE]; /* as the log has it; `-` before the login */
+	struct maildrop maildrop;
+	uint64_t count; /* of messages in the maildrop */
+	size_t marks_size;
+	unsigned char *deleted_marks, *fetched_marks;
+	struct maildrop_result result;
+	struct request end; /* the last one; `kind` tells whether it came */
+};
+
+/* Returns false where the session is to be ended. */
+typedef bool handler(struct monitor *m, struct request *request);
+
+static handler handle_login, handle_open, handle_recount, handle_marks, handle_commit,
+	handle_end;
+
+static const struct {
+	unsigned states;
+	handler *handle;
+} handlers[REQUEST_KINDS] = {
+	[REQUEST_LOGIN] = {AUTHORIZATION, handle_login},
+	[REQUEST_OPEN] = {TRANSACTION, handle_open},
+	[REQUEST_RECOUNT] = {TRANSACTION, handle_recount},
+	[REQUEST_DELETED] = {TRANSACTION, handle_marks},
+	[REQUEST_FETCHED] = {TRANSACTION, handle_marks},
+	[REQUEST_COMMIT] = {TRANSACTION, handle_commit},
+	[REQUEST_END] = {AUTHORIZATION | TRANSACTION | OVER, handle_end},
+};
+
+static bool reply_status(struct monitor *m, enum reply_status status)
+{
+	struct reply reply = {.status = status};
+
+	return reply_send(m->session, &reply, -1) == 0;
+}
+
+static void wait_until(struct timespec when)
+{
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL) == EINTR)
+		;
+}
+
+static bool deny(struct monitor *m, struct timespec asked)
+{
+	asked.tv_sec += delays[m->failures++];
+	wait_until(asked);
+	if (m->failures < TRIES)
+		return reply_status(m, REPLY_DENIED);
+	m->state = OVER;
+	return reply_status(m, REPLY_DENIED_LAST);
+}
+
+/* The log's words for an attempt. */
+static void log_attempt(const struct monitor *m, int priority, const char *event,
+	const struct request *request, const char *reason)
+{
+	log_line(priority, "%s address=%s user=%s method=%s reason=%s", event,
+		m->peer->address, m->user, auth_method_name(request->login.method), reason);
+}
+
+/* Nothing more can be asked: the monitor may have become the user by now. */
+static bool refuse(struct monitor *m, const struct request *request,
+	enum reply_status status, const char *reason)
+{
+	char quoted[LOG_QUOTE_SIZE];
+
+	(void)quoted;
+	log_attempt(m, status == REPLY_IN_USE ? LOG_INFO : LOG_ERR, "login-refused", request,
+		reason);
+	m->state = OVER;
+	return reply_status(m, status);
+}
+
+static enum reply_status status_of(enum maildrop_status status)
+{
+	switch (status) {
+	case MAILDROP_OPEN:
+		return REPLY_OK;
+	case MAILDROP_IN_USE:
+		return REPLY_IN_USE;
+	case MAILDROP_PERMANENT:
+		return REPLY_PERMANENT;
+	default:
+		return REPLY_TEMPORARY;
+	}
+}
+
+/* Becomes the user and opens the maildrop.  `reason` tells why not. */
+static enum reply_status enter(
+	struct monitor *m, const struct account *account, const char *user, char *reason)
+{
+	const char *template = account->maildir[0] ? account->maildir : m->conf->maildir;
+	const char *wrong = conf_maildir_check(template);
+	char path[PATH_MAX];
+
+	if (!wrong)
+		wrong = conf_maildir(path, template, user, account->home);
+	if (wrong) {
+		snprintf(reason, LOG_LINE_MAX, "maildir: %s", wrong);
+		return REPLY_PERMANENT;
+	}
+	if (sandbox_become(account, user) < 0) {
+		snprintf(reason, LOG_LINE_MAX, "can't become uid %lu: %s",
+			(unsigned long)account->uid, strerror(errno));
+		return REPLY_PERMANENT;
+	}
+	return status_of(maildrop_open(&m->maildrop, path, reason));
+}
+
+static unsigned char *new_marks(size_t size)
+{
+	void *marks = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (marks == MAP_FAILED)
+		log_fatal("out of memory");
+	return marks;
+}
+
+static bool grant(struct monitor *m, const struct request *request)
+{
+	const struct index_header *header = &m->maildrop.index.header;
+	struct reply reply = {.status = REPLY_OK};
+	int reader = maildrop_reader(&m->maildrop);
+	bool sent;
+
+	if (reader < 0)
+		return refuse(m, request, REPLY_TEMPORARY, strerror(errno));
+	m->count = reply.login.messages = header->count;
+	reply.login.octets = m->result.left_octets = header->octets;
+	m->result.left = header->count;
+	m->marks_size = (size_t)(m->count / 8 + 1);
+	m->deleted_marks = new_marks(m->marks_size);
+	m->fetched_marks = new_marks(m->marks_size);
+	m->state = TRANSACTION;
+	log_line(LOG_INFO,
+		"login address=%s user=%s method=%s messages=%" PRIu64 " octets=%" PRIu64,
+		m->peer->address, m->user, auth_method_name(request->login.method),
+		header->count, header->octets);
+	sent = reply_send(m->session, &reply, reader) == 0;
+	close(reader);
+	return sent;
+}
+
+static bool login_is_sound(const struct request *request)
+{
+	return request->login.method < AUTH_METHODS
+		&& memchr(request->login.user, '\0', sizeof(request->login.user))
+		&& (request->login.method != AUTH_PASS
+			|| memchr(request->login.secret, '\0',
+				sizeof(request->login.secret)));
+}
+
+static bool handle_login(struct monitor *m, struct request *request)
+{
+	static struct account account;
+	struct auth_attempt attempt = {
+		.method = request->login.method,
+		.user = request->login.user,
+		.secret = request->login.secret,
+		.timestamp = m->timestamp,
+	};
+	char reason[LOG_LINE_MAX] = "";
+	enum auth_verdict verdict;
+	enum reply_status status;
+	struct timespec asked;
+
+	if (!login_is_sound(request))
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &asked);
+	log_quote(m->user, attempt.user, strlen(attempt.user));
+	verdict = auth_check(m->conf, &attempt, &account, reason);
+	explicit_bzero(request->login.secret, sizeof(request->login.secret));
+	if (verdict == AUTH_DENIED) {
+		log_attempt(m, LOG_NOTICE, "login-failed", request, reason);
+		return deny(m, asked);
+	}
+	if (verdict == AUTH_BROKEN)
+		return refuse(m, request, REPLY_PERMANENT, reason);
+	status = enter(m, &account, attempt.user, reason);
+	if (status != REPLY_OK)
+		return refuse(m, request, status, reason);
+	return grant(m, request);
+}
+
+static bool handle_open(struct monitor *m, struct request *request)
+{
+	static const enum reply_status replies[] = {
+		[MESSAGE_OPEN] = REPLY_OK,
+		[MESSAGE_GONE] = REPLY_GONE,
+		[MESSAGE_CHANGED] = REPLY_CHANGED,
+		[MESSAGE_UNREADABLE] = REPLY_TEMPORARY,
+	};
+	enum message_status status;
+	struct reply reply = {0};
+	int fd = -1;
+	bool sent;
+
+	if (request->number >= m->count)
+		return false;
+	status = maildrop_message(&m->maildrop, request->number, &fd);
+	if (status == MESSAGE_UNREADABLE)
+		log_line(LOG_WARNING, "unreadable address=%s user=%s message=%" PRIu32 ": %s",
+			m->peer->address, m->user, request->number + 1, strerror(errno));
+	reply.status = replies[status];
+	sent = reply_send(m->session, &reply, fd) == 0;
+	if (fd >= 0)
+		close(fd);
+	return sent;
+}
+
+static bool handle_recount(struct monitor *m, struct request *request)
+{
+	if (request->number >= m->count)
+		return false;
+	maildrop_recount(&m->maildrop, request->number);
+	return true;
+}
+
+static bool handle_marks(struct monitor *m, struct request *request)
+{
+	unsigned char *marks
+		= request->kind == REQUEST_DELETED ? m->deleted_marks : m->fetched_marks;
+	size_t at = (size_t)request->number * REQUEST_MARKS;
+	size_t length = REQUEST_MARKS;
+
+	if (request->number > m->marks_size / REQUEST_MARKS || at >= m->marks_size)
+		return false;
+	if (length > m->marks_size - at)
+		length = m->marks_size - at;
+	memcpy(marks + at, request->marks, length);
+	return true;
+}
+
+static bool handle_commit(struct monitor *m, struct request *request)
+{
+	struct maildrop_marks marks = {m->deleted_marks, m->fetched_marks};
+	struct reply reply = {.status = REPLY_OK};
+
+	(void)request;
+	maildrop_commit(&m->maildrop, &marks, &m->result);
+	/* RFC 1939 s.6: the lock goes before the reply, or a client that comes back at
+	 * once would find it. */
+	maildrop_close(&m->maildrop);
+	m->state = OVER;
+	if (m->result.failed > 0)
+		log_line(LOG_ERR,
+			"not-removed address=%s user=%s messages=%" PRIu64 ": %s",
+			m->peer->address, m->user, m->result.failed,
+			strerror(m->result.error));
+	reply.commit.deleted = m->result.deleted;
+	reply.commit.failed = m->result.failed;
+	reply.commit.left = m->result.left;
+	reply.commit.left_octets = m->result.left_octets;
+	return reply_send(m->session, &reply, -1) == 0;
+}
+
+static bool handle_end(struct monitor *m, struct request *request)
+{
+	m->end = *request;
+	m->state = OVER;
+	return false;
+}
+
+static bool hello(struct monitor *m)
+{
+	struct reply reply = {.status = REPLY_OK};
+
+	if (users_have_secrets(m->conf)
+		&& auth_timestamp(m->timestamp, m->conf->hostname) < 0)
+		m->timestamp[0] = '\0';
+	memcpy(reply.timestamp, m->timestamp, sizeof(m->timestamp));
+	return reply_send(m->session, &reply, -1) == 0;
+}
+
+/* Answers one request.  Returns false once there is nothing more to answer. */
+static bool serve(struct monitor *m)
+{
+	struct request request;
+	bool more;
+
+	if (request_receive(m->session, &request) < 0)
+		return false;
+	more = request.kind < REQUEST_KINDS && (handlers[request.kind].states & m->state)
+		&& handlers[request.kind].handle(m, &request);
+	explicit_bzero(&request, sizeof(request));
+	return more;
+}
+
+/* How the session's process ended, where it did not say so itself. */
+static const char *end_of_process(pid_t session, char text[40])
+{
+	int status;
+
+	while (waitpid(session, &status, 0) < 0) {
+		if (errno != EINTR)
+			return "lost";
+	}
+	if (WIFSIGNALED(status))
+		snprintf(text, 40, "signal-%d", WTERMSIG(status));
+	else
+		snprintf(text, 40, "status-%d", WEXITSTATUS(status));
+	return text;
+}
+
+static void log_end(const struct monitor *m, const char *process)
+{
+	bool told = m->end.kind == REQUEST_END;
+	const char *reason = told ? request_end_name(m->end.end.reason) : process;
+	struct timespec now;
+	long long milliseconds;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	milliseconds = (now.tv_sec - m->started.tv_sec) * 1000LL
+		+ (now.tv_nsec - m->started.tv_nsec) / 1000000;
+	log_line(LOG_INFO,
+		"end address=%s user=%s reason=%s fetched=%" PRIu32 " fetched_octets=%" PRIu64
+		" deleted=%" PRIu64 " deleted_octets=%" PRIu64 " left=%" PRIu64
+		" left_octets=%" PRIu64 " seconds=%lld.%03lld",
+		m->peer->address, m->user, reason, m->end.end.fetched,
+		m->end.end.fetched_octets, m->result.deleted, m->result.deleted_octets,
+		m->result.left, m->result.left_octets, milliseconds / 1000,
+		milliseconds % 1000);
+}
+
+void monitor_run(const struct conf *conf, const struct peer *peer, int socket, pid_t session)
+{
+	static struct monitor m;
+	char text[40];
+
+	m.conf = conf;
+	m.peer = peer;
+	m.session = socket;
+	m.state = AUTHORIZATION;
+	strcpy(m.user, "-");
+	clock_gettime(CLOCK_MONOTONIC, &m.started);
+	if (hello(&m)) {
+		while (serve(&m))
+			;
+	}
+	/* Before the wait: the session may have been ended for what it asked. */
+	maildrop_close(&m.maildrop);
+	close(socket);
+	log_end(&m, end_of_process(session, text));
+}

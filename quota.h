@@ -1,0 +1,15 @@
+/* Maildir++ quota: the file `maildirsize`.  Monitor only. */
+#ifndef QUOTA_H
+#define QUOTA_H
+
+#include <stdint.h>
+
+/* Takes `messages` messages of `octets` octets in files off the sum that maildirsize in
+ * the Maildir `dir` keeps, if there is one.  Returns 0, or -1 with errno. */
+int quota_subtract(int dir, uint64_t messages, uint64_t octets);
+
+/* What a message file called `name`, of `size` octets, counts for in maildirsize.
+ * Returns 0 where it does not count at all. */
+int quota_counts(const char *name, uint64_t size, uint64_t *octets);
+
+#endif

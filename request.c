@@ -1,0 +1,103 @@
+/* Packets between the two processes: see request.h.  Runs in both. */
+#include "request.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+const char *request_end_name(uint32_t reason)
+{
+	static const char *const names[END_REASONS] = {
+		[END_QUIT] = "quit",
+		[END_CLOSED] = "closed",
+		[END_TIMEOUT] = "timeout",
+		[END_STALLED] = "stalled",
+		[END_WRITE] = "broken",
+		[END_UNREADABLE] = "unreadable",
+		[END_DENIED] = "denied",
+		[END_REFUSED] = "refused",
+		[END_MONITOR] = "monitor",
+	};
+
+	return reason < END_REASONS ? names[reason] : "?";
+}
+
+/* Room for one descriptor beside a packet. */
+union control {
+	char data[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+static int send_packet(int to, const void *packet, size_t length, int fd)
+{
+	struct iovec part = {(void *)packet, length};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	union control control;
+	ssize_t sent;
+
+	if (fd >= 0) {
+		struct cmsghdr *header;
+
+		memset(&control, 0, sizeof(control));
+		message.msg_control = control.data;
+		message.msg_controllen = sizeof(control.data);
+		header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	}
+	do
+		sent = sendmsg(to, &message, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent == (ssize_t)length ? 0 : -1;
+}
+
+static int receive_packet(int from, void *packet, size_t length, int *fd)
+{
+	struct iovec part = {packet, length};
+	union control control;
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct cmsghdr *header;
+	ssize_t got;
+
+	if (fd) {
+		*fd = -1;
+		message.msg_control = control.data;
+		message.msg_controllen = sizeof(control.data);
+	}
+	do
+		got = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	header = fd && got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
+	if (got == (ssize_t)length && !(message.msg_flags & MSG_TRUNC))
+		return 0;
+	if (fd && *fd >= 0)
+		close(*fd);
+	return -1;
+}
+
+int request_send(int monitor, const struct request *request)
+{
+	return send_packet(monitor, request, sizeof(*request), -1);
+}
+
+int request_receive(int session, struct request *request)
+{
+	return receive_packet(session, request, sizeof(*request), NULL);
+}
+
+int reply_send(int session, const struct reply *reply, int fd)
+{
+	return send_packet(session, reply, sizeof(*reply), fd);
+}
+
+int reply_receive(int monitor, struct reply *reply, int *fd)
+{
+	int unused;
+
+	return receive_packet(monitor, reply, sizeof(*reply), fd ? fd : &unused);
+}

@@ -1,0 +1,101 @@
+/* What the session asks of the monitor, and what comes back: fixed-size packets over a
+ * socketpair(2), SOCK_SEQPACKET.  No protocol text crosses it.
+ *
+ *     monitor -> session   hello                        once, first
+ *     session -> monitor   login                        until one is granted
+ *                          open n, recount n            after that
+ *                          marks ..., commit            once
+ *                          end                          last, at any time
+ *
+ * Each request but recount, marks and end is answered by one reply, with a descriptor
+ * where it says so.  Numbers are 0-based. */
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include "auth.h"
+
+#include <stdint.h>
+
+#define REQUEST_TEXT_MAX 256 /* octets of a name or secret, its NUL included */
+#define REQUEST_MARKS 512    /* octets of marks in one request: 4096 messages */
+
+enum request_kind {
+	REQUEST_LOGIN,
+	REQUEST_OPEN,    /* message `number`: its descriptor comes back */
+	REQUEST_RECOUNT, /* message `number` was not as long as the index says */
+	REQUEST_DELETED, /* marks, from message 8 * REQUEST_MARKS * `number` on */
+	REQUEST_FETCHED, /* likewise */
+	REQUEST_COMMIT,  /* UPDATE: deletes */
+	REQUEST_END,
+	REQUEST_KINDS
+};
+
+/* Why a session ended; request_end_name() has the words for the log. */
+enum request_end {
+	END_QUIT,
+	END_CLOSED,    /* the client went without QUIT */
+	END_TIMEOUT,   /* auth_timeout or idle_timeout */
+	END_STALLED,   /* the client stopped reading */
+	END_WRITE,     /* the connection broke while writing */
+	END_UNREADABLE, /* a message could not be read to its end */
+	END_DENIED,    /* too many failed logins */
+	END_REFUSED,   /* the maildrop could not be opened */
+	END_MONITOR,   /* the monitor is gone */
+	END_REASONS
+};
+
+const char *request_end_name(uint32_t reason);
+
+struct request {
+	uint32_t kind;
+	uint32_t number;
+	union {
+		struct {
+			uint32_t method; /* enum auth_method */
+			char user[REQUEST_TEXT_MAX];
+			char secret[REQUEST_TEXT_MAX];
+		} login;
+		unsigned char marks[REQUEST_MARKS];
+		struct {
+			uint32_t reason; /* enum request_end */
+			uint32_t fetched;
+			uint64_t fetched_octets;
+		} end;
+	};
+};
+
+enum reply_status {
+	REPLY_OK,
+	REPLY_DENIED,      /* login: wrong, another try is allowed */
+	REPLY_DENIED_LAST, /* login: wrong, and that was the last one */
+	REPLY_IN_USE,      /* login: right, but the maildrop is locked */
+	REPLY_TEMPORARY,   /* login, open: SYS/TEMP */
+	REPLY_PERMANENT,   /* login, open: SYS/PERM */
+	REPLY_GONE,        /* open: removed by another program */
+	REPLY_CHANGED      /* open: not the message that was counted */
+};
+
+struct reply {
+	uint32_t status;
+	union {
+		char timestamp[AUTH_TIMESTAMP_MAX]; /* hello; empty: no APOP */
+		struct {                            /* login: the index's descriptor too */
+			uint64_t messages, octets;
+		} login;
+		struct { /* commit */
+			uint64_t deleted, failed, left, left_octets;
+		} commit;
+	};
+};
+
+/* Sends one packet; returns 0, or -1 where the other process is gone. */
+int request_send(int monitor, const struct request *request);
+int reply_send(int session, const struct reply *reply, int fd); /* fd: -1 for none */
+
+/* Waits for one packet.  Returns 0, or -1 where the other process is gone or what came is
+ * not one packet of the right size.  A descriptor that came along is the caller's, or -1;
+ * a request never carries one. */
+int request_receive(int session, struct request *request);
+int reply_receive(int monitor, struct reply *reply, int *fd);
+
+#endif

@@ -1,0 +1,29 @@
+/* Giving up rights, for good. */
+#ifndef SANDBOX_H
+#define SANDBOX_H
+
+#include "users.h"
+
+/* Whom the session runs as; `started_as_root` false: as whoever we are. */
+struct sandbox_user {
+	bool started_as_root;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Finds the session's user: `name`, or where that is NULL pop3d, or nobody.  Returns NULL
+ * or what is wrong. */
+const char *sandbox_find_user(struct sandbox_user *user, const char *name);
+
+/* In the session: `in`, `out` and `monitor` become these descriptors, and nothing else
+ * stays open; then it has its user's rights.  Ends the process where that fails. */
+enum { SANDBOX_IN = 0, SANDBOX_OUT = 1, SANDBOX_MONITOR = 3 };
+void sandbox_session(const struct sandbox_user *user, int in, int out, int monitor);
+
+/* In the monitor: becomes the user who has logged in.  Returns 0, or -1 with errno. */
+int sandbox_become(const struct account *account, const char *name);
+
+/* Puts /dev/null in the place of standard input, output and, unless `keep_stderr`, error. */
+void sandbox_null_stdio(bool keep_stderr);
+
+#endif

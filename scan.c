@@ -1,0 +1,536 @@
+/* Finding out what is in a Maildir: new, renamed and vanished messages, their sizes,
+ * unique-ids and order.  Runs in the monitor, as the user. */
+#include "scan.h"
+#include "crypto.h"
+#include "log.h"
+#include "message.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NOBODY UINT32_MAX
+
+/* A file that is there. */
+struct scan_entry {
+	size_t name; /* offset in `names`, which may move while it grows */
+	bool in_new, matched;
+	uint64_t octets, size;
+	uint64_t seconds, microseconds; /* of its delivery */
+	char *unique_id;
+};
+
+/* A message that the index has. */
+struct scan_known {
+	uint64_t number;
+	size_t name;
+	bool in_new, seen;
+	uint32_t entry; /* that it is now, where it is not what it was */
+};
+
+/* Room for one more in an array. */
+static void *room(void *array, size_t count, size_t *size, size_t item)
+{
+	if (count < *size)
+		return array;
+	*size = *size ? 2 * *size : 256;
+	return log_memory(array, *size * item);
+}
+
+static size_t keep_name(struct scan *scan, const char *name)
+{
+	size_t length = strlen(name) + 1, at = scan->names_used;
+
+	while (scan->names_size - scan->names_used < length) {
+		scan->names_size = scan->names_size ? 2 * scan->names_size : 16384;
+		scan->names = log_memory(scan->names, scan->names_size);
+	}
+	memcpy(scan->names + at, name, length);
+	scan->names_used += length;
+	return at;
+}
+
+/* The unique part of a Maildir name. */
+static size_t base_length(const char *name)
+{
+	return strcspn(name, ":");
+}
+
+static bool same_base(const char *a, const char *b)
+{
+	size_t length = base_length(a);
+
+	return base_length(b) == length && memcmp(a, b, length) == 0;
+}
+
+static int read_directory(struct scan *scan, int dir, bool in_new)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *file;
+	int error;
+
+	if (!stream) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	while (errno = 0, (file = readdir(stream)) != NULL) {
+		struct scan_entry *entry;
+
+		/* A name that begins with a dot is no message: djb's Maildir page. */
+		if (file->d_name[0] == '.')
+			continue;
+		if (file->d_type != DT_REG && file->d_type != DT_UNKNOWN)
+			continue;
+		scan->entries = room(scan->entries, scan->entry_count, &scan->entry_size,
+			sizeof(*scan->entries));
+		entry = &scan->entries[scan->entry_count++];
+		memset(entry, 0, sizeof(*entry));
+		entry->name = keep_name(scan, file->d_name);
+		entry->in_new = in_new;
+	}
+	error = errno;
+	closedir(stream);
+	errno = error;
+	return error ? -1 : 0;
+}
+
+/* What the index says of the directories in `which`. */
+static int read_index(struct scan *scan, struct index *index, unsigned which)
+{
+	uint64_t number = which == SCAN_NEW ? index->header.first_new : 0;
+
+	for (; number < index->header.count; number++) {
+		struct index_record record;
+		struct scan_known *known;
+		char name[INDEX_NAME_MAX + 1];
+		bool in_new;
+
+		if (index_record(index, number, &record) < 0) {
+			errno = EBADMSG;
+			return -1;
+		}
+		in_new = record.flags & INDEX_IN_NEW;
+		if (!(which & (in_new ? SCAN_NEW : SCAN_CUR)))
+			continue;
+		if (index_name(index, &record, name) < 0) {
+			errno = EBADMSG;
+			return -1;
+		}
+		scan->known = room(scan->known, scan->known_count, &scan->known_size,
+			sizeof(*scan->known));
+		known = &scan->known[scan->known_count++];
+		*known = (struct scan_known){
+			.number = number, .name = keep_name(scan, name), .in_new = in_new,
+			.entry = NOBODY};
+	}
+	return 0;
+}
+
+/* The table finds whoever has a given base: known messages, then (above known_count)
+ * entries.  Open addressing; equal bases follow one another. */
+static const char *name_of(const struct scan *scan, uint32_t who)
+{
+	if (who < scan->known_count)
+		return scan->names + scan->known[who].name;
+	return scan->names + scan->entries[who - scan->known_count].name;
+}
+
+static size_t slot_of(const struct scan *scan, const char *name)
+{
+	size_t i, length = base_length(name);
+	uint64_t hash = 0xcbf29ce484222325u;
+
+	for (i = 0; i < length; i++)
+		hash = (hash ^ (unsigned char)name[i]) * 0x100000001b3u;
+	return (size_t)(hash ^ hash >> 32) & (scan->table_size - 1);
+}
+
+static void table_add(struct scan *scan, uint32_t who)
+{
+	size_t slot = slot_of(scan, name_of(scan, who));
+
+	while (scan->table[slot] != NOBODY)
+		slot = (slot + 1) & (scan->table_size - 1);
+	scan->table[slot] = who;
+}
+
+/* The next one with the base of `name`, from `*slot` on, which is moved past it. */
+static uint32_t table_next(const struct scan *scan, const char *name, size_t *slot)
+{
+	uint32_t who;
+
+	while ((who = scan->table[*slot]) != NOBODY) {
+		*slot = (*slot + 1) & (scan->table_size - 1);
+		if (same_base(name_of(scan, who), name))
+			return who;
+	}
+	return NOBODY;
+}
+
+static void table_make(struct scan *scan)
+{
+	uint32_t who;
+
+	scan->table_size = 64;
+	while (scan->table_size < 2 * (scan->known_count + scan->entry_count))
+		scan->table_size *= 2;
+	scan->table = log_memory(NULL, scan->table_size * sizeof(*scan->table));
+	memset(scan->table, 0xff, scan->table_size * sizeof(*scan->table));
+	for (who = 0; who < scan->known_count; who++)
+		table_add(scan, who);
+}
+
+/* Finds the message that the index has for this entry: under this very name, or, once
+ * all of those are found, under another name with the same base. */
+static void match(struct scan *scan, uint32_t number, bool exactly)
+{
+	struct scan_entry *entry = &scan->entries[number];
+	const char *name = scan->names + entry->name;
+	size_t slot = slot_of(scan, name);
+	uint32_t who;
+
+	while (!entry->matched && (who = table_next(scan, name, &slot)) != NOBODY) {
+		struct scan_known *known = &scan->known[who];
+		bool same = known->in_new == entry->in_new
+			&& strcmp(scan->names + known->name, name) == 0;
+
+		if (known->seen || (exactly && !same))
+			continue;
+		known->seen = entry->matched = true;
+		if (!same)
+			known->entry = number;
+	}
+}
+
+static void collect_changes(struct scan *scan)
+{
+	size_t size = 0;
+	uint32_t who;
+
+	for (who = 0; who < scan->known_count; who++) {
+		const struct scan_known *known = &scan->known[who];
+		struct index_change *change;
+
+		if (known->seen && known->entry == NOBODY)
+			continue;
+		scan->changes = room(scan->changes, scan->change_count, &size,
+			sizeof(*scan->changes));
+		change = &scan->changes[scan->change_count++];
+		memset(change, 0, sizeof(*change));
+		change->number = known->number;
+		change->kind = INDEX_GONE;
+		if (known->seen) {
+			change->kind = INDEX_RENAMED;
+			change->name = scan->names + scan->entries[known->entry].name;
+			change->in_new = scan->entries[known->entry].in_new;
+		}
+	}
+}
+
+int scan_compare(struct scan *scan, struct index *index, int cur, int new, unsigned which)
+{
+	uint32_t i;
+
+	if (((which & SCAN_NEW) && read_directory(scan, new, true) < 0)
+		|| ((which & SCAN_CUR) && read_directory(scan, cur, false) < 0)
+		|| read_index(scan, index, which) < 0)
+		return -1;
+	if (scan->entry_count + scan->known_count > INDEX_COUNT_MAX) {
+		errno = EFBIG;
+		return -1;
+	}
+	table_make(scan);
+	for (i = 0; i < scan->entry_count; i++)
+		match(scan, i, true);
+	for (i = 0; i < scan->entry_count; i++)
+		match(scan, i, false);
+	collect_changes(scan);
+	return 0;
+}
+
+/* The number behind `,key=` in the unique part of a name; false where there is none. */
+static bool name_number(const char *name, char key, uint64_t *number)
+{
+	const char tag[] = {',', key, '=', '\0'};
+	const char *at = strstr(name, tag);
+	char *end;
+
+	if (!at || at >= name + base_length(name) || at[3] < '0' || at[3] > '9')
+		return false;
+	errno = 0;
+	*number = strtoull(at + 3, &end, 10);
+	return errno == 0 && (*end == ',' || *end == ':' || *end == '\0');
+}
+
+/* `,W=` in a name is the size on the wire, as the program that delivered it counted.  It
+ * is believed where reading the file would be dear and all that can be seen agrees. */
+#define BELIEVE_FROM 65536
+
+static bool octets_in_name(int fd, uint64_t size, const char *name, uint64_t *octets)
+{
+	uint64_t file_size;
+	char last;
+
+	return size >= BELIEVE_FROM && name_number(name, 'S', &file_size)
+		&& file_size == size && name_number(name, 'W', octets) && *octets >= size
+		&& *octets <= 2 * size && pread(fd, &last, 1, (off_t)size - 1) == 1
+		&& last == '\n';
+}
+
+int scan_octets(int fd, uint64_t size, const char *name, uint64_t *octets)
+{
+	static char block[65536];
+	struct message_count count = MESSAGE_START;
+	uint64_t done = 0;
+
+	if (name && octets_in_name(fd, size, name, octets))
+		return 0;
+	while (done < size) {
+		ssize_t got = read(fd, block, sizeof(block));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		message_count(&count, block, (size_t)got);
+		done += (uint64_t)got;
+	}
+	*octets = message_octets(&count);
+	return 0;
+}
+
+/* When it was delivered, as far as its name tells: it begins with the seconds, and behind
+ * the first dot microseconds may follow an M.  Other names go by the file's time. */
+static void set_delivery(struct scan_entry *entry, const char *name, time_t modified)
+{
+	const char *m;
+	char *end;
+
+	if (*name < '0' || *name > '9') {
+		entry->seconds = modified > 0 ? (uint64_t)modified : 0;
+		return;
+	}
+	entry->seconds = strtoull(name, &end, 10);
+	if (*end != '.')
+		return;
+	for (m = end + 1; *m && *m != '.' && *m != ':' && *m != ','; m++) {
+		if (*m == 'M' && m[1] >= '0' && m[1] <= '9') {
+			entry->microseconds = strtoull(m + 1, NULL, 10);
+			return;
+		}
+	}
+}
+
+static void cannot_read(struct scan *scan, const char *name)
+{
+	if (scan->unreadable++ == 0) {
+		scan->example_errno = errno;
+		snprintf(scan->example, sizeof(scan->example), "%s", name);
+	}
+	scan->incomplete = true;
+}
+
+/* Only regular files are mail.  Returns false where this is none, or none to be had. */
+static bool measure(struct scan *scan, struct scan_entry *entry, int dir)
+{
+	const char *name = scan->names + entry->name;
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat status;
+	bool measured = false;
+
+	if (fd < 0) {
+		/* Renamed or removed just now: the next session will see. */
+		if (errno == ENOENT)
+			scan->incomplete = true;
+		else if (errno != ELOOP && errno != ENXIO)
+			cannot_read(scan, name);
+		return false;
+	}
+	if (fstat(fd, &status) < 0) {
+		cannot_read(scan, name);
+	} else if (S_ISREG(status.st_mode)) {
+		entry->size = (uint64_t)status.st_size;
+		set_delivery(entry, name, status.st_mtime);
+		measured = scan_octets(fd, entry->size, name, &entry->octets) == 0;
+		if (!measured)
+			cannot_read(scan, name);
+	}
+	close(fd);
+	return measured;
+}
+
+/* RFC 1939 s.7: 1 to 70 octets in the range 0x21 to 0x7E. */
+static bool is_unique_id(const char *text, size_t length)
+{
+	size_t i;
+
+	for (i = 0; i < length; i++) {
+		if (text[i] < 0x21 || text[i] > 0x7e)
+			return false;
+	}
+	return length >= 1 && length <= UNIQUE_ID_MAX;
+}
+
+/* A hash of the base, 32 hexadecimal digits; `copy` tells files with the same base
+ * apart. */
+#define HASHED_LENGTH 32
+
+static bool hash_base(const char *name, unsigned copy, char unique_id[UNIQUE_ID_MAX + 1])
+{
+	char text[INDEX_NAME_MAX + 16], hex[2 * CRYPTO_DIGEST_MAX + 1];
+	unsigned char digest[CRYPTO_DIGEST_MAX];
+	size_t length = base_length(name), size;
+
+	memcpy(text, name, length);
+	if (copy > 0)
+		length += (size_t)sprintf(text + length, ":%u", copy);
+	size = crypto_digest("SHA256", text, length, digest);
+	if (size == 0) {
+		errno = ENOSYS;
+		return false;
+	}
+	crypto_hex(hex, digest, size);
+	memcpy(unique_id, hex, HASHED_LENGTH);
+	unique_id[HASHED_LENGTH] = '\0';
+	return true;
+}
+
+/* The unique-id of someone in the table. */
+static void unique_id_of(const struct scan *scan, struct index *index, uint32_t who,
+	char unique_id[UNIQUE_ID_MAX + 1])
+{
+	const char *name = name_of(scan, who);
+	struct index_record record;
+
+	if (who < scan->known_count) {
+		if (index_record(index, scan->known[who].number, &record) < 0
+			|| index_unique_id(index, &record, unique_id) == 0)
+			unique_id[0] = '\0';
+	} else if (scan->entries[who - scan->known_count].unique_id) {
+		strcpy(unique_id, scan->entries[who - scan->known_count].unique_id);
+	} else {
+		memcpy(unique_id, name, base_length(name));
+		unique_id[base_length(name)] = '\0';
+	}
+}
+
+static bool is_taken(
+	const struct scan *scan, struct index *index, const char *name, const char *unique_id)
+{
+	size_t slot = slot_of(scan, name);
+	uint32_t who;
+
+	while ((who = table_next(scan, name, &slot)) != NOBODY) {
+		char other[UNIQUE_ID_MAX + 1];
+
+		unique_id_of(scan, index, who, other);
+		if (strcmp(other, unique_id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The base where it can be one and nobody has it, else a hash.  False: no hash can be
+ * made. */
+static bool give_unique_id(struct scan *scan, struct index *index, uint32_t number)
+{
+	struct scan_entry *entry = &scan->entries[number];
+	const char *name = scan->names + entry->name;
+	size_t length = base_length(name);
+	char unique_id[UNIQUE_ID_MAX + 1] = "";
+	unsigned copy = 0;
+
+	if (is_unique_id(name, length)) {
+		memcpy(unique_id, name, length);
+		unique_id[length] = '\0';
+	}
+	if (unique_id[0] == '\0' || is_taken(scan, index, name, unique_id)) {
+		do {
+			if (!hash_base(name, copy++, unique_id))
+				return false;
+		} while (is_taken(scan, index, name, unique_id));
+		entry->unique_id = log_memory(NULL, sizeof(unique_id));
+		strcpy(entry->unique_id, unique_id);
+	}
+	table_add(scan, (uint32_t)scan->known_count + number);
+	return true;
+}
+
+/* For compare_delivery(): qsort(3) passes nothing along. */
+static const char *names_being_sorted;
+
+static int compare_delivery(const void *left, const void *right)
+{
+	const struct scan_entry *a = left, *b = right;
+
+	if (a->seconds != b->seconds)
+		return a->seconds < b->seconds ? -1 : 1;
+	if (a->microseconds != b->microseconds)
+		return a->microseconds < b->microseconds ? -1 : 1;
+	return strcmp(names_being_sorted + a->name, names_being_sorted + b->name);
+}
+
+/* Drops all entries but the new messages, and sorts those. */
+static void keep_new_messages(struct scan *scan, int cur, int new)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < scan->entry_count; i++) {
+		struct scan_entry *entry = &scan->entries[i];
+
+		if (!entry->matched && measure(scan, entry, entry->in_new ? new : cur))
+			scan->entries[kept++] = *entry;
+	}
+	scan->entry_count = kept;
+	names_being_sorted = scan->names;
+	if (kept > 1)
+		qsort(scan->entries, kept, sizeof(*scan->entries), compare_delivery);
+}
+
+int scan_measure(struct scan *scan, struct index *index, int cur, int new)
+{
+	uint32_t i;
+
+	keep_new_messages(scan, cur, new);
+	if (scan->entry_count == 0)
+		return 0;
+	scan->added = log_memory(NULL, scan->entry_count * sizeof(*scan->added));
+	for (i = 0; i < scan->entry_count; i++) {
+		struct scan_entry *entry = &scan->entries[i];
+
+		if (!give_unique_id(scan, index, i))
+			return -1;
+		scan->added[i] = (struct index_message){
+			.name = scan->names + entry->name,
+			.unique_id = entry->unique_id,
+			.in_new = entry->in_new,
+			.octets = entry->octets,
+			.size = entry->size,
+		};
+	}
+	scan->added_count = scan->entry_count;
+	return 0;
+}
+
+void scan_free(struct scan *scan)
+{
+	size_t i;
+
+	for (i = 0; i < scan->entry_count; i++)
+		free(scan->entries[i].unique_id);
+	free(scan->changes);
+	free(scan->added);
+	free(scan->names);
+	free(scan->entries);
+	free(scan->known);
+	free(scan->table);
+	memset(scan, 0, sizeof(*scan));
+}

@@ -1,0 +1,46 @@
+/* One POP3 session: what the process that talks to the client knows. */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "capa.h"
+#include "conf.h"
+#include "index.h"
+#include "request.h"
+#include "wire.h"
+
+/* How a connection reached us. */
+struct peer {
+	char address[64]; /* for the log: an address, `unix`, `pipe` */
+	bool local;       /* loopback, a Unix socket or a pipe */
+};
+
+enum session_state { STATE_AUTHORIZATION = 1, STATE_TRANSACTION = 2 };
+
+struct session {
+	struct wire wire;
+	int monitor;
+	const struct conf *conf;
+	const struct peer *peer;
+	enum session_state state;
+	enum request_end end; /* why it ended, once it has */
+	char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
+	char user[REQUEST_TEXT_MAX];        /* after USER; empty: none */
+
+	/* TRANSACTION: the maildrop and what has been done to it. */
+	struct index index;
+	uint64_t count, octets;                  /* in the maildrop */
+	uint64_t deleted_count, deleted_octets;  /* of these, marked */
+	uint32_t fetched;                        /* messages sent in full */
+	uint64_t fetched_octets;
+	size_t marks_size;                       /* octets in each: a bit a message */
+	unsigned char *deleted_marks, *fetched_marks;
+};
+
+/* Talks to the client on SANDBOX_IN and SANDBOX_OUT until it ends, and tells the monitor
+ * why.  Runs after sandbox_session(). */
+void session_run(const struct conf *conf, const struct peer *peer);
+
+/* Keywords of the command table, for -V; NULL after the last. */
+const char *session_keyword(unsigned number);
+
+#endif

@@ -1,0 +1,356 @@
+/* TRANSACTION and UPDATE: the commands on the maildrop, RFC 1939 sections 5 to 7.  Runs in
+ * the session, which reads the index and sends messages; the monitor opens and removes
+ * them. */
+#include "command.h"
+#include "message.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static bool is_marked(const unsigned char *marks, uint64_t number)
+{
+	return marks[number / 8] >> (number % 8) & 1;
+}
+
+static void mark(unsigned char *marks, uint64_t number)
+{
+	marks[number / 8] |= (unsigned char)(1 << (number % 8));
+}
+
+/* Zeroes that take memory only where they are written to; NULL where there is none. */
+static unsigned char *new_marks(size_t size)
+{
+	void *marks = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return marks == MAP_FAILED ? NULL : marks;
+}
+
+bool transaction_enter(struct session *s, const struct reply *reply, int fd)
+{
+	if (fd < 0 || index_open(&s->index, fd) < 0)
+		return false;
+	s->count = s->index.header.count;
+	s->octets = s->index.header.octets;
+	if (s->count != reply->login.messages || s->octets != reply->login.octets)
+		return false;
+	s->marks_size = (size_t)(s->count / 8 + 1);
+	s->deleted_marks = new_marks(s->marks_size);
+	s->fetched_marks = new_marks(s->marks_size);
+	return s->deleted_marks && s->fetched_marks;
+}
+
+/* Message-numbers: 1-based on the wire, 0-based everywhere else, converted here. */
+
+static bool parse_number(const char *text, uint64_t *number)
+{
+	*number = 0;
+	if (*text == '\0')
+		return false;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return false;
+		if (*number < UINT64_MAX / 16)
+			*number = *number * 10 + (uint64_t)(*text - '0');
+	}
+	return true;
+}
+
+/* The message that an argument names, and its record; false, and the reply is given, where
+ * there is none that is not deleted. */
+static bool get_message(
+	struct session *s, const char *text, uint64_t *number, struct index_record *record)
+{
+	if (!parse_number(text, number))
+		reply_err(s, CODE_NONE, TEXT_NOT_A_NUMBER, 0, 0);
+	else if (*number < 1 || *number > s->count)
+		reply_err(s, CODE_NONE, TEXT_NO_MESSAGE, s->count, 0);
+	else if (is_marked(s->deleted_marks, *number - 1))
+		reply_err(s, CODE_NONE, TEXT_IS_DELETED, *number, 0);
+	else if (index_record(&s->index, --*number, record) < 0)
+		reply_err(s, CODE_SYS_TEMP, TEXT_BROKEN_INDEX, 0, 0);
+	else
+		return true;
+	return false;
+}
+
+/* A line of a listing: two numbers, or a number and a text. */
+static void put_listing(struct wire *wire, uint64_t number, uint64_t octets, const char *text)
+{
+	wire_number(wire, number + 1);
+	wire_string(wire, " ");
+	if (text)
+		wire_string(wire, text);
+	else
+		wire_number(wire, octets);
+	wire_string(wire, "\r\n");
+}
+
+/* Room for a line of a listing and the termination octet after it, so that these are
+ * never sent apart: Thunderbird waits for more then. */
+#define LISTING_ROOM 128
+
+enum next cmd_stat(struct session *s, const struct arguments *arguments)
+{
+	(void)arguments;
+	wire_string(&s->wire, "+OK ");
+	wire_number(&s->wire, s->count - s->deleted_count);
+	wire_string(&s->wire, " ");
+	wire_number(&s->wire, s->octets - s->deleted_octets);
+	wire_string(&s->wire, "\r\n");
+	return NEXT_COMMAND;
+}
+
+/* One line of LIST or UIDL; false where the index is broken. */
+static bool put_message(struct session *s, uint64_t number, bool unique)
+{
+	char unique_id[UNIQUE_ID_MAX + 1];
+	struct index_record record;
+
+	if (index_record(&s->index, number, &record) < 0
+		|| (unique && !index_unique_id(&s->index, &record, unique_id)))
+		return false;
+	if (!wire_room(&s->wire, LISTING_ROOM))
+		return false;
+	put_listing(&s->wire, number, record.octets, unique ? unique_id : NULL);
+	return true;
+}
+
+static void list_all(struct session *s, bool unique)
+{
+	uint64_t number;
+
+	for (number = 0; number < s->count; number++) {
+		if (is_marked(s->deleted_marks, number))
+			continue;
+		if (!put_message(s, number, unique) && s->wire.state != WIRE_OPEN)
+			return;
+	}
+	wire_string(&s->wire, ".\r\n");
+}
+
+static enum next list_one(struct session *s, const char *argument, bool unique)
+{
+	char unique_id[UNIQUE_ID_MAX + 1];
+	struct index_record record;
+	uint64_t number;
+
+	if (!get_message(s, argument, &number, &record))
+		return NEXT_COMMAND;
+	if (unique && !index_unique_id(&s->index, &record, unique_id))
+		return reply_err(s, CODE_SYS_TEMP, TEXT_BROKEN_INDEX, 0, 0);
+	wire_string(&s->wire, "+OK ");
+	put_listing(&s->wire, number, record.octets, unique ? unique_id : NULL);
+	return NEXT_COMMAND;
+}
+
+enum next cmd_list(struct session *s, const struct arguments *arguments)
+{
+	if (arguments->count == 1)
+		return list_one(s, arguments->word[0], false);
+	reply_ok(s, TEXT_SCAN_LISTING, s->count - s->deleted_count, s->octets - s->deleted_octets);
+	list_all(s, false);
+	return NEXT_COMMAND;
+}
+
+enum next cmd_uidl(struct session *s, const struct arguments *arguments)
+{
+	if (arguments->count == 1)
+		return list_one(s, arguments->word[0], true);
+	reply_ok(s, TEXT_UNIQUE_IDS, 0, 0);
+	list_all(s, true);
+	return NEXT_COMMAND;
+}
+
+/* The descriptor of a message; -1, and the reply is given, where it can't be had. */
+static int open_message(struct session *s, uint64_t number)
+{
+	struct request request = {.kind = REQUEST_OPEN, .number = (uint32_t)number};
+	struct reply reply;
+	int fd;
+
+	if (request_send(s->monitor, &request) < 0
+		|| reply_receive(s->monitor, &reply, &fd) < 0)
+		reply.status = REPLY_TEMPORARY, fd = -1;
+	else if (reply.status == REPLY_OK && fd >= 0)
+		return fd;
+	if (reply.status == REPLY_GONE)
+		reply_err(s, CODE_SYS_TEMP, TEXT_GONE, number + 1, 0);
+	else if (reply.status == REPLY_CHANGED)
+		reply_err(s, CODE_SYS_TEMP, TEXT_CHANGED, number + 1, 0);
+	else
+		reply_err(s, CODE_SYS_TEMP, TEXT_UNREADABLE, number + 1, 0);
+	return -1;
+}
+
+/* Sends a message, or the top of it.  Fills in its octets on the wire, or returns false
+ * where it could not be sent to its end. */
+#define BLOCK 32768
+
+static bool send_message(
+	struct session *s, int fd, struct message_top *top, uint64_t *octets)
+{
+	static char block[BLOCK];
+	struct message_stuffing stuffing = MESSAGE_STUFFING_START;
+	uint64_t sent = 0;
+	ssize_t got = 1;
+	char *out;
+
+	while (!(top && top->done) && (got = read(fd, block, sizeof(block))) > 0) {
+		size_t wanted = (size_t)got, made;
+
+		if (top)
+			wanted = message_top(top, block, wanted);
+		/* The end of the message finds room behind its last line. */
+		out = wire_room(&s->wire, 2 * wanted + MESSAGE_END_MAX);
+		if (!out)
+			return false;
+		made = message_stuff(&stuffing, block, wanted, out);
+		wire_wrote(&s->wire, made);
+		sent += made;
+	}
+	out = wire_room(&s->wire, MESSAGE_END_MAX);
+	if (got < 0 || !out)
+		return false;
+	sent += message_end(&stuffing, out);
+	*octets = sent - stuffing.dots - 3;
+	wire_wrote(&s->wire, message_end(&stuffing, out));
+	return true;
+}
+
+/* In the midst of a message there is no reply left but to close. */
+static enum next cut_off(struct session *s)
+{
+	bool open = s->wire.state == WIRE_OPEN || s->wire.state == WIRE_CLOSED;
+
+	return reply_end(s, open ? END_UNREADABLE : end_of_wire(s->wire.state));
+}
+
+enum next cmd_retr(struct session *s, const struct arguments *arguments)
+{
+	struct index_record record;
+	uint64_t number, octets = 0;
+	bool whole;
+	int fd;
+
+	if (!get_message(s, arguments->word[0], &number, &record)
+		|| (fd = open_message(s, number)) < 0)
+		return NEXT_COMMAND;
+	reply_ok(s, TEXT_OCTETS, record.octets, 0);
+	whole = send_message(s, fd, NULL, &octets);
+	close(fd);
+	if (!whole)
+		return cut_off(s);
+	if (octets != record.octets)
+		request_send(s->monitor, &(struct request){.kind = REQUEST_RECOUNT,
+						 .number = (uint32_t)number});
+	mark(s->fetched_marks, number);
+	s->fetched++;
+	s->fetched_octets += octets;
+	return NEXT_COMMAND;
+}
+
+enum next cmd_top(struct session *s, const struct arguments *arguments)
+{
+	struct message_top top = {0};
+	struct index_record record;
+	uint64_t number, octets;
+	bool whole;
+	int fd;
+
+	if (!parse_number(arguments->word[1], &top.lines))
+		return reply_err(s, CODE_NONE, TEXT_NOT_A_COUNT, 0, 0);
+	if (!get_message(s, arguments->word[0], &number, &record)
+		|| (fd = open_message(s, number)) < 0)
+		return NEXT_COMMAND;
+	reply_ok(s, TEXT_TOP, 0, 0);
+	whole = send_message(s, fd, &top, &octets);
+	close(fd);
+	return whole ? NEXT_COMMAND : cut_off(s);
+}
+
+enum next cmd_dele(struct session *s, const struct arguments *arguments)
+{
+	struct index_record record;
+	uint64_t number;
+
+	if (!get_message(s, arguments->word[0], &number, &record))
+		return NEXT_COMMAND;
+	mark(s->deleted_marks, number);
+	s->deleted_count++;
+	s->deleted_octets += record.octets;
+	return reply_ok(s, TEXT_MARKED, number + 1, 0);
+}
+
+enum next cmd_noop(struct session *s, const struct arguments *arguments)
+{
+	(void)arguments;
+	return reply_ok(s, TEXT_NOTHING_DONE, 0, 0);
+}
+
+enum next cmd_rset(struct session *s, const struct arguments *arguments)
+{
+	(void)arguments;
+	if (s->deleted_count > 0)
+		madvise(s->deleted_marks, s->marks_size, MADV_DONTNEED);
+	s->deleted_count = s->deleted_octets = 0;
+	return reply_ok(s, TEXT_RESET, s->count, s->octets);
+}
+
+/* UPDATE. */
+
+/* Sends the marks that there are, a piece at a time. */
+static int send_marks(struct session *s, enum request_kind kind, const unsigned char *marks)
+{
+	static const unsigned char none[REQUEST_MARKS];
+	size_t at, length;
+
+	for (at = 0; at < s->marks_size; at += REQUEST_MARKS) {
+		struct request request
+			= {.kind = kind, .number = (uint32_t)(at / REQUEST_MARKS)};
+
+		length = s->marks_size - at;
+		if (length > REQUEST_MARKS)
+			length = REQUEST_MARKS;
+		if (memcmp(marks + at, none, length) == 0)
+			continue;
+		memcpy(request.marks, marks + at, length);
+		if (request_send(s->monitor, &request) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static enum next quit_transaction(struct session *s)
+{
+	struct request request = {.kind = REQUEST_COMMIT};
+	struct reply reply;
+
+	if ((s->deleted_count > 0
+		    && send_marks(s, REQUEST_DELETED, s->deleted_marks) < 0)
+		|| (s->fetched > 0 && send_marks(s, REQUEST_FETCHED, s->fetched_marks) < 0)
+		|| request_send(s->monitor, &request) < 0
+		|| reply_receive(s->monitor, &reply, NULL) < 0) {
+		reply_err(s, CODE_SYS_TEMP, s->deleted_count ? TEXT_NOT_REMOVED : TEXT_TEMPORARY,
+			s->deleted_count, s->deleted_count);
+		return reply_end(s, END_MONITOR);
+	}
+	if (reply.commit.failed > 0)
+		reply_err(s, CODE_SYS_TEMP, TEXT_NOT_REMOVED, reply.commit.failed,
+			s->deleted_count);
+	else if (reply.commit.left == 0)
+		reply_ok(s, TEXT_GOODBYE_EMPTY, 0, 0);
+	else
+		reply_ok(s, TEXT_GOODBYE_LEFT, reply.commit.left, 0);
+	return reply_end(s, END_QUIT);
+}
+
+enum next cmd_quit(struct session *s, const struct arguments *arguments)
+{
+	(void)arguments;
+	if (s->state == STATE_TRANSACTION)
+		return quit_transaction(s);
+	reply_ok(s, TEXT_GOODBYE, 0, 0);
+	return reply_end(s, END_QUIT);
+}

@@ -1,0 +1,385 @@
+/* Single messages of an open maildrop, and what becomes of them in the UPDATE state:
+ * RFC 1939 section 6.  Runs in the monitor.
+ *
+ * Another program may rename a message at any time (flags, from new to cur).  Then it is
+ * looked for under all names that are there now; the index is amended in place, for the
+ * session is reading it. */
+#include "maildrop.h"
+#include "quota.h"
+#include "scan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#endif
+
+/* A message under the name that the index has. */
+struct located {
+	struct index_record record;
+	char name[INDEX_NAME_MAX + 1];
+	int dir;
+	bool in_new;
+};
+
+static int locate(struct maildrop *m, uint64_t number, struct located *at)
+{
+	if (index_record(&m->index, number, &at->record) < 0
+		|| index_name(&m->index, &at->record, at->name) < 0) {
+		errno = EBADMSG;
+		return -1;
+	}
+	at->in_new = at->record.flags & INDEX_IN_NEW;
+	at->dir = at->in_new ? m->new : m->cur;
+	return 0;
+}
+
+/* Drops what is not a change of name: the numbers stay what they are. */
+static size_t keep_renamed(struct index_change *changes, size_t count)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < count; i++) {
+		if (changes[i].kind == INDEX_RENAMED)
+			changes[kept++] = changes[i];
+	}
+	return kept;
+}
+
+/* Learns under which names the messages are now.  Returns 0, or -1 with errno. */
+static int look_again(struct maildrop *m)
+{
+	struct index_stamp cur = maildrop_stamp(m->cur), new = maildrop_stamp(m->new);
+	struct index_update update = {0};
+	struct scan scan = {0};
+	time_t now = time(NULL);
+	int error, result;
+
+	if (maildrop_unchanged(&m->read_cur, &cur) && maildrop_unchanged(&m->read_new, &new))
+		return 0;
+	result = scan_compare(&scan, &m->index, m->cur, m->new, SCAN_CUR | SCAN_NEW);
+	update.changes = scan.changes;
+	update.change_count = keep_renamed(scan.changes, scan.change_count);
+	if (result == 0 && update.change_count > 0)
+		result = index_amend(&m->index, &update);
+	if (result == 0) {
+		m->read_cur = maildrop_settled(cur, now);
+		m->read_new = maildrop_settled(new, now);
+	}
+	error = errno;
+	scan_free(&scan);
+	errno = error;
+	return result;
+}
+
+typedef int operation(struct maildrop *m, const struct located *at, void *argument);
+
+static int attempt(struct maildrop *m, uint64_t number, operation *op, void *argument)
+{
+	struct located at;
+
+	return locate(m, number, &at) < 0 ? -1 : op(m, &at, argument);
+}
+
+/* Does something to a message, wherever it is by now.  Fails with ENOENT where it is
+ * nowhere. */
+static int apply(struct maildrop *m, uint64_t number, operation *op, void *argument)
+{
+	if (attempt(m, number, op, argument) == 0)
+		return 0;
+	if (errno != ENOENT || look_again(m) < 0)
+		return -1;
+	return attempt(m, number, op, argument);
+}
+
+struct opened {
+	int fd;
+	uint64_t size, expected;
+};
+
+static int open_message(struct maildrop *m, const struct located *at, void *argument)
+{
+	struct opened *opened = argument;
+	struct stat status;
+
+	(void)m;
+	opened->fd = openat(
+		at->dir, at->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (opened->fd < 0)
+		return -1;
+	if (fstat(opened->fd, &status) == 0 && S_ISREG(status.st_mode)) {
+		opened->size = (uint64_t)status.st_size;
+		opened->expected = at->record.size;
+		return 0;
+	}
+	close(opened->fd);
+	errno = ELOOP;
+	return -1;
+}
+
+enum message_status maildrop_message(struct maildrop *m, uint64_t number, int *fd)
+{
+	struct opened opened;
+
+	if (apply(m, number, open_message, &opened) < 0)
+		return errno == ENOENT ? MESSAGE_GONE : MESSAGE_UNREADABLE;
+	if (opened.size == opened.expected) {
+		*fd = opened.fd;
+		return MESSAGE_OPEN;
+	}
+	close(opened.fd);
+	maildrop_recount(m, number);
+	return MESSAGE_CHANGED;
+}
+
+void maildrop_recount(struct maildrop *m, uint64_t number)
+{
+	struct index_change change = {.number = number, .kind = INDEX_RESIZED};
+	struct index_update update = {.changes = &change, .change_count = 1};
+	struct opened opened;
+
+	if (apply(m, number, open_message, &opened) < 0)
+		return;
+	change.size = opened.size;
+	if (scan_octets(opened.fd, opened.size, NULL, &change.octets) == 0)
+		index_amend(&m->index, &update);
+	close(opened.fd);
+}
+
+/* rename(2) that does not replace a file. */
+static int rename_new(int from, const char *old, int to, const char *name)
+{
+	struct stat status;
+
+	if (syscall(SYS_renameat2, from, old, to, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	if (fstatat(to, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	return renameat(from, old, to, name);
+}
+
+/* The name that a message has in cur/, seen or as it was.  Flags are in ASCII order, after
+ * `:2,`; a name with another kind of info is left alone.  Returns false where there is no
+ * room for it. */
+static bool name_in_cur(const char *name, bool seen, char out[INDEX_NAME_MAX + 1])
+{
+	size_t length = strlen(name), at;
+	const char *info = strchr(name, ':');
+	const char *insert = "S";
+
+	memcpy(out, name, length + 1);
+	if (!info) {
+		at = length;
+		insert = seen ? ":2,S" : ":2,";
+	} else if (!seen || strncmp(info, ":2,", 3) != 0 || strchr(info + 3, 'S')) {
+		return true;
+	} else {
+		at = (size_t)(info - name) + 3;
+		while (name[at] >= 'A' && name[at] < 'S')
+			at++;
+	}
+	if (length + strlen(insert) > INDEX_NAME_MAX)
+		return false;
+	memcpy(out + at, insert, strlen(insert));
+	strcpy(out + at + strlen(insert), name + at);
+	return true;
+}
+
+/* What is done in cur/ and new/, to be written down afterwards. */
+struct commit {
+	const struct maildrop_marks *marks;
+	struct maildrop_result *result;
+	struct index_change *changes;
+	size_t count, size;
+	uint64_t *missing; /* numbers of messages that were not where the index says */
+	size_t missing_count, missing_size;
+	bool touched_cur, touched_new;
+	uint64_t quota_messages, quota_octets;
+};
+
+static bool is_marked(const unsigned char *marks, uint64_t number)
+{
+	return marks[number / 8] >> (number % 8) & 1;
+}
+
+static struct index_change *add_change(
+	struct commit *commit, uint64_t number, enum index_change_kind kind)
+{
+	struct index_change *change;
+
+	if (commit->count == commit->size) {
+		commit->size = commit->size ? 2 * commit->size : 64;
+		commit->changes = log_memory(
+			commit->changes, commit->size * sizeof(*commit->changes));
+	}
+	change = &commit->changes[commit->count++];
+	memset(change, 0, sizeof(*change));
+	change->number = number;
+	change->kind = kind;
+	return change;
+}
+
+static void add_missing(struct commit *commit, uint64_t number)
+{
+	if (commit->missing_count == commit->missing_size) {
+		commit->missing_size = commit->missing_size ? 2 * commit->missing_size : 64;
+		commit->missing = log_memory(
+			commit->missing, commit->missing_size * sizeof(*commit->missing));
+	}
+	commit->missing[commit->missing_count++] = number;
+}
+
+static void touch(struct commit *commit, bool in_new)
+{
+	*(in_new ? &commit->touched_new : &commit->touched_cur) = true;
+}
+
+static int remove_message(
+	struct maildrop *m, struct commit *commit, uint64_t number, const struct located *at)
+{
+	uint64_t octets;
+
+	(void)m;
+	if (unlinkat(at->dir, at->name, 0) < 0)
+		return -1;
+	touch(commit, at->in_new);
+	add_change(commit, number, INDEX_GONE);
+	if (quota_counts(at->name, at->record.size, &octets)) {
+		commit->quota_messages++;
+		commit->quota_octets += octets;
+	}
+	return 0;
+}
+
+/* What stays goes to cur/, with the flag S where it was fetched. */
+static int keep_message(
+	struct maildrop *m, struct commit *commit, uint64_t number, const struct located *at)
+{
+	char name[INDEX_NAME_MAX + 1];
+	struct index_change *change;
+
+	if (!name_in_cur(at->name, is_marked(commit->marks->fetched, number), name)
+		|| (!at->in_new && strcmp(at->name, name) == 0))
+		return 0;
+	if (rename_new(at->dir, at->name, m->cur, name) < 0)
+		return -1;
+	touch(commit, at->in_new);
+	touch(commit, false);
+	change = add_change(commit, number, INDEX_RENAMED);
+	change->name = strdup(name);
+	if (!change->name)
+		log_fatal("out of memory");
+	return 0;
+}
+
+static bool is_in_new(struct maildrop *m, uint64_t number)
+{
+	struct index_record record;
+
+	return number >= m->index.header.first_new
+		&& index_record(&m->index, number, &record) == 0
+		&& (record.flags & INDEX_IN_NEW);
+}
+
+/* Removes or keeps one message.  One that is missing comes again once all the others are
+ * done; missing then, it has been removed by someone else. */
+static void commit_message(
+	struct maildrop *m, struct commit *commit, uint64_t number, bool again)
+{
+	bool deleted = is_marked(commit->marks->deleted, number);
+	struct maildrop_result *result = commit->result;
+	struct located at;
+	int done;
+
+	if (!deleted && !is_marked(commit->marks->fetched, number) && !is_in_new(m, number))
+		return;
+	done = locate(m, number, &at);
+	if (done == 0)
+		done = (deleted ? remove_message : keep_message)(m, commit, number, &at);
+	if (done < 0 && errno == ENOENT && !again) {
+		add_missing(commit, number);
+	} else if (deleted && (done == 0 || errno == ENOENT)) {
+		result->deleted++;
+		result->deleted_octets += at.record.octets;
+	} else if (deleted && result->failed++ == 0) {
+		result->error = errno;
+	}
+	/* Flags are a courtesy to other programs: without them, nothing is lost. */
+}
+
+static void commit_missing(struct maildrop *m, struct commit *commit)
+{
+	size_t i;
+
+	if (commit->missing_count > 0 && look_again(m) == 0) {
+		for (i = 0; i < commit->missing_count; i++)
+			commit_message(m, commit, commit->missing[i], true);
+		return;
+	}
+	for (i = 0; i < commit->missing_count; i++) {
+		if (is_marked(commit->marks->deleted, commit->missing[i])
+			&& commit->result->failed++ == 0)
+			commit->result->error = errno;
+	}
+}
+
+static int compare_changes(const void *left, const void *right)
+{
+	const struct index_change *a = left, *b = right;
+
+	return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* The index is true again before the next session can want it. */
+static void commit_index(struct maildrop *m, struct commit *commit)
+{
+	static const struct index_stamp unsettled;
+	const struct index_header *header = &m->index.header;
+	struct index_update update = {
+		.changes = commit->changes,
+		.change_count = commit->count,
+		.cur = commit->touched_cur ? unsettled : header->cur,
+		.new = commit->touched_new ? unsettled : header->new,
+	};
+
+	if (commit->missing_count > 0 && commit->count > 1)
+		qsort(commit->changes, commit->count, sizeof(*commit->changes),
+			compare_changes);
+	if (commit->count > 0 && index_update(&m->index, m->dir, &update) < 0)
+		log_line(LOG_WARNING, "%s: %s", INDEX_FILE, strerror(errno));
+}
+
+void maildrop_commit(struct maildrop *m, const struct maildrop_marks *marks,
+	struct maildrop_result *result)
+{
+	struct commit commit = {.marks = marks, .result = result};
+	uint64_t number, count = m->index.header.count;
+	uint64_t octets = m->index.header.octets;
+	size_t i;
+
+	memset(result, 0, sizeof(*result));
+	for (number = 0; number < count; number++)
+		commit_message(m, &commit, number, false);
+	commit_missing(m, &commit);
+	if (commit.quota_messages > 0
+		&& quota_subtract(m->dir, commit.quota_messages, commit.quota_octets) < 0)
+		log_line(LOG_WARNING, "maildirsize: %s", strerror(errno));
+	commit_index(m, &commit);
+	result->left = count - result->deleted;
+	result->left_octets = octets - result->deleted_octets;
+	for (i = 0; i < commit.count; i++)
+		free((char *)commit.changes[i].name);
+	free(commit.changes);
+	free(commit.missing);
+}

@@ -1,0 +1,382 @@
+/* Looking users up: passwd and shadow, or a users file with passwd-file lines.
+ * Runs in the monitor until the login; users_check() before the processes part. */
+#include "users.h"
+#include "lines.h"
+
+#include <crypt.h>
+#include <errno.h>
+#include <pwd.h>
+#include <search.h>
+#include <shadow.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum field { NAME, PASSWORD, UID, GID, GECOS, HOME, SHELL, EXTRA, FIELDS };
+
+bool users_name_is_safe(const char *name)
+{
+	const char *at = strrchr(name, '@');
+	const unsigned char *p;
+
+	if (name[0] == '\0' || name[0] == '.' || (at && at[1] == '.'))
+		return false;
+	for (p = (const unsigned char *)name; *p; p++) {
+		if (*p <= ' ' || *p == 0x7f || *p == '/')
+			return false;
+	}
+	return true;
+}
+
+/* What follows `scheme` (such as "{PLAIN}") in `password`, or NULL. */
+static const char *after_scheme(const char *password, const char *scheme)
+{
+	size_t length = strlen(scheme);
+
+	return strncasecmp(password, scheme, length) == 0 ? password + length : NULL;
+}
+
+const char *users_secret(const char *password)
+{
+	const char *secret = after_scheme(password, "{PLAIN}");
+
+	if (!secret)
+		secret = after_scheme(password, "{CLEARTEXT}");
+	return secret && *secret ? secret : NULL;
+}
+
+const char *users_hash(const char *password)
+{
+	const char *hash = after_scheme(password, "{CRYPT}");
+
+	if (!hash)
+		hash = password;
+	/* Empty, or locked as passwd(1) and usermod(8) do it. */
+	if (*hash == '\0' || strchr("!*{", *hash))
+		return NULL;
+	return hash;
+}
+
+/* Splits a line at its colons; the last field takes the rest.  Fields that are not
+ * there are empty. */
+static void split(char *line, char *field[FIELDS])
+{
+	int i;
+
+	for (i = 0; i < FIELDS; i++) {
+		char *colon = i < FIELDS - 1 ? strchr(line, ':') : NULL;
+
+		field[i] = line;
+		line += strlen(line);
+		if (colon) {
+			*colon = '\0';
+			line = colon + 1;
+		}
+	}
+}
+
+/* An id, or the one pop3d runs as where there is none. */
+static bool parse_id(const char *text, unsigned ours, unsigned *id)
+{
+	size_t digits = strspn(text, "0123456789");
+	unsigned long long number = strtoull(text, NULL, 10);
+
+	*id = *text ? (unsigned)number : ours;
+	return text[digits] == '\0' && digits <= 10 && number < UINT32_MAX;
+}
+
+/* The value of `key=` in the extra field, which is cut into pieces. */
+static const char *extra_value(char *extra, const char *key)
+{
+	size_t length = strlen(key);
+	char *rest, *word = strtok_r(extra, " \t", &rest);
+
+	for (; word; word = strtok_r(NULL, " \t", &rest)) {
+		if (strncmp(word, key, length) == 0 && word[length] == '=')
+			return word + length + 1;
+	}
+	return "";
+}
+
+static bool copy(char *to, size_t size, const char *from)
+{
+	size_t length = strlen(from);
+
+	if (length >= size)
+		return false;
+	memcpy(to, from, length + 1);
+	return true;
+}
+
+/* Returns NULL or what is wrong with the line. */
+static const char *parse_fields(char *field[FIELDS], struct account *account)
+{
+	unsigned uid, gid;
+
+	if (!copy(account->password, sizeof(account->password), field[PASSWORD]))
+		return "the password is too long";
+	if (!parse_id(field[UID], getuid(), &uid))
+		return "the uid is not a number";
+	if (!parse_id(field[GID], getgid(), &gid))
+		return "the gid is not a number";
+	if (uid == 0)
+		return *field[UID] ? "no mail is served as root: uid 0"
+				   : "no uid is given, and pop3d runs as root";
+	if (*field[GID] == '\0' && getuid() == 0)
+		return "no gid is given, and pop3d runs as root";
+	account->uid = uid;
+	account->gid = gid;
+	if (!copy(account->home, sizeof(account->home), field[HOME])
+		|| !copy(account->maildir, sizeof(account->maildir),
+			extra_value(field[EXTRA], "maildir")))
+		return "a path is too long";
+	return NULL;
+}
+
+/* The first hash of the file stands in for those that are not there. */
+static void keep_stand_in(struct account *account, const char *line)
+{
+	const char *password = strchr(line, ':');
+	const char *hash = password ? users_hash(password + 1) : NULL;
+	size_t length = hash ? strcspn(hash, ":") : 0;
+
+	if (account->stand_in[0] || length >= sizeof(account->stand_in))
+		return;
+	memcpy(account->stand_in, hash ? hash : "", length);
+	account->stand_in[length] = '\0';
+}
+
+static bool is_comment(const char *line)
+{
+	return *line == '\0' || *line == '#';
+}
+
+static enum users_found find_in_file(
+	const char *file, const char *name, struct account *account, char *why)
+{
+	static struct lines lines;
+	size_t length = strlen(name);
+	enum users_found found = USERS_ABSENT;
+	char *line, *field[FIELDS];
+
+	if (lines_open(&lines, file) < 0) {
+		snprintf(why, LOG_LINE_MAX, "%s: %s", file, strerror(errno));
+		return USERS_BROKEN;
+	}
+	while (found == USERS_ABSENT && (line = lines_next(&lines)) != NULL) {
+		if (is_comment(line) || lines.bad)
+			continue;
+		keep_stand_in(account, line);
+		if (strncmp(line, name, length) != 0 || line[length] != ':')
+			continue;
+		split(line, field);
+		account->broken = parse_fields(field, account);
+		account->line = lines.number;
+		found = USERS_FOUND;
+	}
+	if (lines.error) {
+		snprintf(why, LOG_LINE_MAX, "%s: %s", file, strerror(lines.error));
+		found = USERS_BROKEN;
+	}
+	lines_close(&lines);
+	return found;
+}
+
+static const char *shadow_expired(const struct spwd *shadow)
+{
+	long today = (long)(time(NULL) / 86400);
+
+	if (shadow->sp_expire > 0 && today >= shadow->sp_expire)
+		return "account-expired";
+	if (shadow->sp_lstchg == 0)
+		return "password-must-be-changed";
+	if (shadow->sp_lstchg > 0 && shadow->sp_max >= 0 && shadow->sp_max < 99999
+		&& today > shadow->sp_lstchg + shadow->sp_max)
+		return "password-expired";
+	return NULL;
+}
+
+/* Takes from shadow(5) what passwd(5) leaves out.  False: nothing may be concluded,
+ * see errno. */
+static bool add_shadow(struct account *account, const char *name)
+{
+	struct spwd *shadow;
+
+	errno = 0;
+	shadow = getspnam(name);
+	if (!shadow)
+		return errno == 0 || errno == ENOENT;
+	account->expired = shadow_expired(shadow);
+	if (!copy(account->password, sizeof(account->password), shadow->sp_pwdp))
+		strcpy(account->password, "!");
+	explicit_bzero(shadow->sp_pwdp, strlen(shadow->sp_pwdp));
+	return true;
+}
+
+static enum users_found find_in_system(
+	const char *name, struct account *account, char *why)
+{
+	struct passwd *user;
+
+	/* First, and for every name: who can't read it must not tell who exists. */
+	if (!add_shadow(account, name)) {
+		snprintf(why, LOG_LINE_MAX, "shadow: %s", strerror(errno));
+		return USERS_BROKEN;
+	}
+	errno = 0;
+	user = getpwnam(name);
+	if (!user && (errno == EIO || errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+		snprintf(why, LOG_LINE_MAX, "passwd: %s", strerror(errno));
+		return USERS_BROKEN;
+	}
+	if (!user || user->pw_uid == 0)
+		return USERS_ABSENT;
+	account->uid = user->pw_uid;
+	account->gid = user->pw_gid;
+	account->system = true;
+	if (strcmp(user->pw_passwd, "x") != 0
+		&& !copy(account->password, sizeof(account->password), user->pw_passwd))
+		strcpy(account->password, "!");
+	if (!copy(account->home, sizeof(account->home), user->pw_dir))
+		account->home[0] = '\0';
+	return USERS_FOUND;
+}
+
+enum users_found users_find(
+	const struct conf *conf, const char *name, struct account *account, char *why)
+{
+	memset(account, 0, sizeof(*account));
+	if (conf->users == USERS_FILE)
+		return find_in_file(conf->users_file, name, account, why);
+	return find_in_system(name, account, why);
+}
+
+bool users_have_secrets(const struct conf *conf)
+{
+	static struct lines lines;
+	bool have = false;
+	char *line;
+
+	if (conf->users != USERS_FILE || lines_open(&lines, conf->users_file) < 0)
+		return false;
+	while (!have && (line = lines_next(&lines)) != NULL) {
+		char *field[FIELDS];
+
+		if (is_comment(line) || lines.bad)
+			continue;
+		split(line, field);
+		have = users_secret(field[PASSWORD]) != NULL;
+	}
+	lines_close(&lines);
+	return have;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Returns NULL or what is wrong with the stored password. */
+static const char *check_password(const char *password)
+{
+	const char *hash = users_hash(password);
+
+	if (password[0] == '{' && !users_secret(password) && !hash
+		&& !after_scheme(password, "{CRYPT}"))
+		return "pop3d does not know how this password is stored";
+#ifdef CRYPT_SALT_INVALID
+	if (hash && crypt_checksalt(hash) == CRYPT_SALT_INVALID)
+		return "crypt(3) does not know how this password is hashed";
+#endif
+	return NULL;
+}
+
+/* One line of the users file; `names` are those before it. */
+static const char *check_line(const struct conf *conf, char *line, void **names)
+{
+	struct account account = {0};
+	char *field[FIELDS], path[PATH_MAX];
+	const char *wrong, *template;
+	char *name, **known;
+
+	if (!strchr(line, ':'))
+		return "must be name:password:uid:gid:gecos:home:shell:extra";
+	split(line, field);
+	if (!users_name_is_safe(field[NAME]))
+		return "no user can have this name";
+	name = strdup(field[NAME]);
+	known = name ? tsearch(name, names, compare_names) : NULL;
+	if (known && *known != name) {
+		free(name);
+		return "the name is in the file already: only its first line counts";
+	}
+	wrong = parse_fields(field, &account);
+	if (!wrong)
+		wrong = check_password(account.password);
+	template = account.maildir[0] ? account.maildir : conf->maildir;
+	if (!wrong && account.maildir[0])
+		wrong = conf_maildir_check(template);
+	if (!wrong)
+		wrong = conf_maildir(path, template, field[NAME], account.home);
+	explicit_bzero(&account, sizeof(account));
+	return wrong;
+}
+
+static unsigned check_file(const struct conf *conf, conf_report *report)
+{
+	static struct lines lines;
+	const char *file = conf->users_file;
+	char text[LOG_LINE_MAX];
+	void *names = NULL;
+	unsigned mistakes = 0;
+	struct stat status;
+	char *line;
+
+	if (lines_open(&lines, file) < 0) {
+		snprintf(text, sizeof(text), "%s: %s", file, strerror(errno));
+		report(text);
+		return 1;
+	}
+	if (fstat(lines.fd, &status) == 0 && (status.st_mode & 077) != 0) {
+		snprintf(text, sizeof(text), "%s: warning: others than its owner have access",
+			file);
+		report(text);
+	}
+	while ((line = lines_next(&lines)) != NULL) {
+		const char *wrong = lines.bad;
+
+		if (!wrong && !is_comment(line))
+			wrong = check_line(conf, line, &names);
+		if (wrong) {
+			snprintf(text, sizeof(text), "%s:%u: %s", file, lines.number, wrong);
+			report(text);
+			mistakes++;
+		}
+	}
+	if (lines.error) {
+		snprintf(text, sizeof(text), "%s: %s", file, strerror(lines.error));
+		report(text);
+		mistakes++;
+	}
+	lines_close(&lines);
+	while (names) {
+		char *name = *(char **)names;
+
+		tdelete(name, &names, compare_names);
+		free(name);
+	}
+	return mistakes;
+}
+
+unsigned users_check(const struct conf *conf, conf_report *report)
+{
+	if (conf->users == USERS_FILE)
+		return check_file(conf, report);
+	if (getuid() != 0)
+		report("users: warning: only root can read the passwords of `system`");
+	return 0;
+}

@@ -1,0 +1,56 @@
+/* Who may log in: `users system` and `users file` of pop3d.conf(5). */
+#ifndef USERS_H
+#define USERS_H
+
+#include "conf.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define USERS_PASSWORD_MAX 1024
+
+struct account {
+	uid_t uid; /* 0 where the users file gives none and pop3d runs as root */
+	gid_t gid;
+	bool system;                       /* in passwd, with supplementary groups */
+	const char *expired;               /* why it may not log in any more, or NULL */
+	const char *broken;                /* what keeps it from working, or NULL */
+	char home[PATH_MAX];               /* empty: none */
+	char maildir[PATH_MAX];            /* its own template; empty: the configured one */
+	char password[USERS_PASSWORD_MAX]; /* as stored; wipe it */
+	char stand_in[USERS_PASSWORD_MAX]; /* a hash for whom has none; wipe it */
+	unsigned line;                     /* of the users file, or 0 */
+};
+
+enum users_found {
+	USERS_FOUND,
+	USERS_ABSENT,
+	USERS_BROKEN /* the answer is not to be had: see `why` */
+};
+
+/* A name that can stand in a path and a log: not empty, no `/`, space or control
+ * character, and neither it nor what follows its last @ begins with a dot. */
+bool users_name_is_safe(const char *name);
+
+/* Looks for the account called `name`.  `stand_in` is a hash to check where the account
+ * has none or is absent, so that a stranger costs what a user costs; it may be empty.
+ * `why` (LOG_LINE_MAX octets) says what is broken with USERS_BROKEN.  An account whose
+ * own line is wrong is found, with its password and `broken`: only who knows the
+ * password is to learn of it. */
+enum users_found users_find(
+	const struct conf *conf, const char *name, struct account *account, char *why);
+
+/* Whether some user's secret is stored so that APOP can use it. */
+bool users_have_secrets(const struct conf *conf);
+
+/* The secret behind {PLAIN} or {CLEARTEXT}, or NULL.  Points into `password`. */
+const char *users_secret(const char *password);
+
+/* The crypt(3) hash behind {CRYPT} or nothing, or NULL.  Points into `password`. */
+const char *users_hash(const char *password);
+
+/* Reads the whole of what `users` names and reports what is wrong; returns how many
+ * mistakes there were.  Warnings are reported and not counted. */
+unsigned users_check(const struct conf *conf, conf_report *report);
+
+#endif
