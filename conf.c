@@ -350,6 +350,11 @@ void conf_free(struct conf *conf)
 	memset(conf, 0, sizeof(*conf));
 }
 
+const char *conf_key(unsigned number)
+{
+	return number < KEY_COUNT ? keys[number].name : NULL;
+}
+
 const char *conf_maildir_check(const char *template)
 {
 	const char *p;

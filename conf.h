@@ -10,6 +10,7 @@
 
 #define CONF_FILE "/etc/pop3d.conf"
 #define CONF_LISTEN_MAX 16
+#define CONF_OPTIONS_MAX 64
 
 enum users_kind { USERS_SYSTEM, USERS_FILE };
 enum plaintext { PLAINTEXT_NEVER, PLAINTEXT_LOCAL, PLAINTEXT_ALWAYS };
@@ -38,7 +39,7 @@ struct conf {
 /* Where configuration comes from: the command line, in its order. */
 struct conf_source {
 	const char *file; /* NULL: CONF_FILE, which may be absent */
-	const char *options[64]; /* each 'key value' */
+	const char *options[CONF_OPTIONS_MAX]; /* each 'key value' */
 	size_t option_count;
 	const char *listen[CONF_LISTEN_MAX];
 	size_t listen_count;
@@ -53,6 +54,9 @@ typedef void conf_report(const char *text);
 unsigned conf_load(struct conf *conf, const struct conf_source *source,
 	conf_report *report);
 void conf_free(struct conf *conf);
+
+/* The names of the keys, for -V; NULL after the last. */
+const char *conf_key(unsigned number);
 
 /* The maildir template for one user: a leading `~` is the home, %u the name, %n what
  * stands before its last @, %d what stands after it, %% a percent sign.  Returns NULL

@@ -244,12 +244,17 @@ static enum maildrop_status open_locked(struct maildrop *m, const char *path, ch
 	return MAILDROP_OPEN;
 }
 
+void maildrop_none(struct maildrop *m)
+{
+	memset(m, 0, sizeof(*m));
+	m->dir = m->cur = m->new = m->lock = m->index.fd = -1;
+}
+
 enum maildrop_status maildrop_open(struct maildrop *m, const char *path, char *why)
 {
 	enum maildrop_status status;
 
-	memset(m, 0, sizeof(*m));
-	m->cur = m->new = m->lock = m->index.fd = -1;
+	maildrop_none(m);
 	m->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->dir < 0 && errno == ENOENT)
 		return open_absent(m, path, why);

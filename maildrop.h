@@ -23,6 +23,9 @@ enum maildrop_status {
 	MAILDROP_PERMANENT  /* RFC 3206 SYS/PERM */
 };
 
+/* What maildrop_close() leaves: nothing is open. */
+void maildrop_none(struct maildrop *maildrop);
+
 /* Locks the Maildir at `path` and brings its index up to date.  A Maildir that is not
  * there yet, in a directory that is, is an empty maildrop.  On failure nothing is held,
  * and `why` (LOG_LINE_MAX octets) is for the log. */

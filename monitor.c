@@ -33,7 +33,9 @@ struct monitor {
 	struct timespec started;
 	char timestamp[AUTH_TIMESTAMP_MAX];
 	unsigned failures;
-	char user[LOG_QUOTE_SIZE]; /* as the log has it; `-` before the login */
+	char tried[LOG_QUOTE_SIZE]; /* the name in the last login, fit for the log */
+	char user[LOG_QUOTE_SIZE];  /* who has logged in, likewise; `-`: nobody */
+	bool violated;              /* the session asked for what it may not have */
 	struct maildrop maildrop;
 	uint64_t count; /* of messages in the maildrop */
 	size_t marks_size;
@@ -68,6 +70,12 @@ static bool reply_status(struct monitor *m, enum reply_status status)
 	return reply_send(m->session, &reply, -1) == 0;
 }
 
+static bool violation(struct monitor *m)
+{
+	m->violated = true;
+	return false;
+}
+
 static void wait_until(struct timespec when)
 {
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL) == EINTR)
@@ -89,16 +97,13 @@ static void log_attempt(const struct monitor *m, int priority, const char *event
 	const struct request *request, const char *reason)
 {
 	log_line(priority, "%s address=%s user=%s method=%s reason=%s", event,
-		m->peer->address, m->user, auth_method_name(request->login.method), reason);
+		m->peer->address, m->tried, auth_method_name(request->login.method), reason);
 }
 
 /* Nothing more can be asked: the monitor may have become the user by now. */
 static bool refuse(struct monitor *m, const struct request *request,
 	enum reply_status status, const char *reason)
 {
-	char quoted[LOG_QUOTE_SIZE];
-
-	(void)quoted;
 	log_attempt(m, status == REPLY_IN_USE ? LOG_INFO : LOG_ERR, "login-refused", request,
 		reason);
 	m->state = OVER;
@@ -167,6 +172,7 @@ static bool grant(struct monitor *m, const struct request *request)
 	m->deleted_marks = new_marks(m->marks_size);
 	m->fetched_marks = new_marks(m->marks_size);
 	m->state = TRANSACTION;
+	strcpy(m->user, m->tried);
 	log_line(LOG_INFO,
 		"login address=%s user=%s method=%s messages=%" PRIu64 " octets=%" PRIu64,
 		m->peer->address, m->user, auth_method_name(request->login.method),
@@ -200,9 +206,9 @@ static bool handle_login(struct monitor *m, struct request *request)
 	struct timespec asked;
 
 	if (!login_is_sound(request))
-		return false;
+		return violation(m);
 	clock_gettime(CLOCK_MONOTONIC, &asked);
-	log_quote(m->user, attempt.user, strlen(attempt.user));
+	log_quote(m->tried, attempt.user, strlen(attempt.user));
 	verdict = auth_check(m->conf, &attempt, &account, reason);
 	explicit_bzero(request->login.secret, sizeof(request->login.secret));
 	if (verdict == AUTH_DENIED) {
@@ -231,7 +237,7 @@ static bool handle_open(struct monitor *m, struct request *request)
 	bool sent;
 
 	if (request->number >= m->count)
-		return false;
+		return violation(m);
 	status = maildrop_message(&m->maildrop, request->number, &fd);
 	if (status == MESSAGE_UNREADABLE)
 		log_line(LOG_WARNING, "unreadable address=%s user=%s message=%" PRIu32 ": %s",
@@ -246,7 +252,7 @@ static bool handle_open(struct monitor *m, struct request *request)
 static bool handle_recount(struct monitor *m, struct request *request)
 {
 	if (request->number >= m->count)
-		return false;
+		return violation(m);
 	maildrop_recount(&m->maildrop, request->number);
 	return true;
 }
@@ -259,7 +265,7 @@ static bool handle_marks(struct monitor *m, struct request *request)
 	size_t length = REQUEST_MARKS;
 
 	if (request->number > m->marks_size / REQUEST_MARKS || at >= m->marks_size)
-		return false;
+		return violation(m);
 	if (length > m->marks_size - at)
 		length = m->marks_size - at;
 	memcpy(marks + at, request->marks, length);
@@ -313,10 +319,18 @@ static bool serve(struct monitor *m)
 	struct request request;
 	bool more;
 
-	if (request_receive(m->session, &request) < 0)
+	switch (request_receive(m->session, &request)) {
+	case REQUEST_CAME:
+		break;
+	case REQUEST_NONE:
 		return false;
-	more = request.kind < REQUEST_KINDS && (handlers[request.kind].states & m->state)
-		&& handlers[request.kind].handle(m, &request);
+	default:
+		return violation(m);
+	}
+	if (request.kind >= REQUEST_KINDS || !(handlers[request.kind].states & m->state))
+		more = violation(m);
+	else
+		more = handlers[request.kind].handle(m, &request);
 	explicit_bzero(&request, sizeof(request));
 	return more;
 }
@@ -344,6 +358,8 @@ static void log_end(const struct monitor *m, const char *process)
 	struct timespec now;
 	long long milliseconds;
 
+	if (m->violated)
+		reason = "violation";
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	milliseconds = (now.tv_sec - m->started.tv_sec) * 1000LL
 		+ (now.tv_nsec - m->started.tv_nsec) / 1000000;
@@ -367,6 +383,7 @@ void monitor_run(const struct conf *conf, const struct peer *peer, int socket, p
 	m.session = socket;
 	m.state = AUTHORIZATION;
 	strcpy(m.user, "-");
+	maildrop_none(&m.maildrop);
 	clock_gettime(CLOCK_MONOTONIC, &m.started);
 	if (hello(&m)) {
 		while (serve(&m))

@@ -54,7 +54,8 @@ static int send_packet(int to, const void *packet, size_t length, int fd)
 	return sent == (ssize_t)length ? 0 : -1;
 }
 
-static int receive_packet(int from, void *packet, size_t length, int *fd)
+/* Returns the octets that came, or -1; 0 where the other process is gone. */
+static ssize_t receive_packet(int from, void *packet, size_t length, int *fd)
 {
 	struct iovec part = {packet, length};
 	union control control;
@@ -73,11 +74,7 @@ static int receive_packet(int from, void *packet, size_t length, int *fd)
 	header = fd && got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
-	if (got == (ssize_t)length && !(message.msg_flags & MSG_TRUNC))
-		return 0;
-	if (fd && *fd >= 0)
-		close(*fd);
-	return -1;
+	return message.msg_flags & MSG_TRUNC ? -1 : got;
 }
 
 int request_send(int monitor, const struct request *request)
@@ -85,9 +82,14 @@ int request_send(int monitor, const struct request *request)
 	return send_packet(monitor, request, sizeof(*request), -1);
 }
 
-int request_receive(int session, struct request *request)
+enum request_received request_receive(int session, struct request *request)
 {
-	return receive_packet(session, request, sizeof(*request), NULL);
+	/* Without room for them, descriptors are closed by the kernel. */
+	ssize_t got = receive_packet(session, request, sizeof(*request), NULL);
+
+	if (got == (ssize_t)sizeof(*request))
+		return REQUEST_CAME;
+	return got == 0 ? REQUEST_NONE : REQUEST_MALFORMED;
 }
 
 int reply_send(int session, const struct reply *reply, int fd)
@@ -97,7 +99,11 @@ int reply_send(int session, const struct reply *reply, int fd)
 
 int reply_receive(int monitor, struct reply *reply, int *fd)
 {
-	int unused;
+	ssize_t got = receive_packet(monitor, reply, sizeof(*reply), fd);
 
-	return receive_packet(monitor, reply, sizeof(*reply), fd ? fd : &unused);
+	if (got == (ssize_t)sizeof(*reply))
+		return 0;
+	if (fd && *fd >= 0)
+		close(*fd);
+	return -1;
 }

@@ -94,8 +94,11 @@ int reply_send(int session, const struct reply *reply, int fd); /* fd: -1 for no
 
 /* Waits for one packet.  Returns 0, or -1 where the other process is gone or what came is
  * not one packet of the right size.  A descriptor that came along is the caller's, or -1;
- * a request never carries one. */
-int request_receive(int session, struct request *request);
+ * `fd` may be NULL where none is expected. */
 int reply_receive(int monitor, struct reply *reply, int *fd);
+
+/* The same for the monitor, which does not trust who sends and takes no descriptors. */
+enum request_received { REQUEST_CAME, REQUEST_NONE, REQUEST_MALFORMED };
+enum request_received request_receive(int session, struct request *request);
 
 #endif

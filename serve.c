@@ -2,10 +2,9 @@
  * as; what parts here never comes together again. */
 #include "serve.h"
 #include "monitor.h"
-#include "sandbox.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,47 +13,39 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static bool is_loopback(const struct sockaddr *address)
+void serve_address(struct peer *peer, const struct sockaddr_storage *address)
 {
-	if (address->sa_family == AF_INET) {
-		const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
+	struct in_addr mapped;
 
-		return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
-	}
-	if (address->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *v6 = (const void *)address;
-
-		return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)
-			|| (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)
-				&& v6->sin6_addr.s6_addr[12] == 127);
-	}
-	return address->sa_family == AF_UNIX;
-}
-
-void serve_peer_address(struct peer *peer, const struct sockaddr *address, socklen_t length)
-{
-	peer->local = is_loopback(address);
-	if (address->sa_family == AF_UNIX) {
+	strcpy(peer->address, "?");
+	peer->local = false;
+	if (address->ss_family == AF_UNIX) {
 		strcpy(peer->address, "unix");
-		return;
+		peer->local = true;
+	} else if (address->ss_family == AF_INET6
+		&& !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+		inet_ntop(AF_INET6, &v6->sin6_addr, peer->address, sizeof(peer->address));
+		peer->local = IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+	} else if (address->ss_family == AF_INET6 || address->ss_family == AF_INET) {
+		/* IPv4 over an IPv6 socket is IPv4: for the log, and for what reads it. */
+		memcpy(&mapped, &v6->sin6_addr.s6_addr[12], sizeof(mapped));
+		if (address->ss_family == AF_INET)
+			mapped = v4->sin_addr;
+		inet_ntop(AF_INET, &mapped, peer->address, sizeof(peer->address));
+		peer->local = ntohl(mapped.s_addr) >> 24 == 127;
 	}
-	if (getnameinfo(address, length, peer->address, sizeof(peer->address), NULL, 0,
-		    NI_NUMERICHOST)
-		!= 0)
-		strcpy(peer->address, "?");
-	/* IPv4 over an IPv6 socket is IPv4: for the log, and for what reads it. */
-	if (strncmp(peer->address, "::ffff:", 7) == 0 && strchr(peer->address, '.'))
-		memmove(peer->address, peer->address + 7, strlen(peer->address + 7) + 1);
 }
 
 void serve_peer(struct peer *peer, int fd)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {0};
 	socklen_t length = sizeof(address);
 	struct stat status;
 
 	if (getpeername(fd, (struct sockaddr *)&address, &length) == 0) {
-		serve_peer_address(peer, (struct sockaddr *)&address, length);
+		serve_address(peer, &address);
 		return;
 	}
 	/* A socket whose client has gone already is not known to be near. */
@@ -62,24 +53,19 @@ void serve_peer(struct peer *peer, int fd)
 	strcpy(peer->address, peer->local ? "pipe" : "?");
 }
 
-int serve(const struct conf *conf, const struct peer *peer, int in, int out)
+int serve(const struct conf *conf, const struct sandbox_user *user,
+	const struct peer *peer, int in, int out)
 {
-	struct sandbox_user user;
-	const char *wrong = sandbox_find_user(&user, conf->session_user);
 	int pair[2];
 	pid_t session;
 
-	if (wrong) {
-		log_line(LOG_ERR, "%s", wrong);
-		return EX_CONFIG;
-	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0
 		|| (session = fork()) < 0) {
 		log_line(LOG_ERR, "no session for %s: %s", peer->address, strerror(errno));
 		return EX_OSERR;
 	}
 	if (session == 0) {
-		sandbox_session(&user, in, out, pair[1]);
+		sandbox_session(user, in, out, pair[1]);
 		session_run(conf, peer);
 		_exit(0);
 	}

@@ -1,0 +1,343 @@
+/* The accept-and-fork modes: -l, `listen`, inetd's wait, systemd's Accept=no.  The listener
+ * keeps what pop3d was started with; it reads nothing from any client. */
+#include "listen.h"
+#include "crypto.h"
+#include "index_write.h"
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IDLE_SECONDS 10
+
+struct child {
+	pid_t pid;
+	char address[sizeof(((struct peer *)NULL)->address)];
+};
+
+struct listener {
+	struct conf *conf;
+	const struct conf_source *source;
+	struct sandbox_user *user;
+	struct pollfd fds[LISTEN_MAX];
+	size_t fd_count;
+	struct child *children; /* max_connections of them */
+	size_t child_count;
+	sigset_t signals; /* blocked but while waiting */
+	sigset_t before;
+};
+
+static volatile sig_atomic_t child_ended, stop, reload;
+
+static void on_signal(int number)
+{
+	if (number == SIGCHLD)
+		child_ended = 1;
+	else if (number == SIGHUP)
+		reload = 1;
+	else
+		stop = 1;
+}
+
+/* Opening. */
+
+static void log_listening(int fd)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t length = sizeof(address);
+	char host[NI_MAXHOST], port[NI_MAXSERV];
+
+	if (getsockname(fd, (struct sockaddr *)&address, &length) == 0
+		&& getnameinfo((struct sockaddr *)&address, length, host, sizeof(host), port,
+			   sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV)
+			== 0)
+		log_line(LOG_INFO, "listening address=%s port=%s", host, port);
+}
+
+static int open_address(const struct addrinfo *address)
+{
+	int fd = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC,
+		address->ai_protocol);
+	int one = 1;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	/* So that `*` can have a socket for each family. */
+	if (address->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (bind(fd, address->ai_addr, address->ai_addrlen) == 0
+		&& listen(fd, SOMAXCONN) == 0)
+		return fd;
+	one = errno;
+	close(fd);
+	errno = one;
+	return -1;
+}
+
+/* Every address that the host has: `localhost` may have two.  Returns how many. */
+static size_t open_all(const struct conf_listen *l, int *fds, size_t room)
+{
+	struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *addresses, *a;
+	const char *why;
+	size_t count = 0;
+	int error = getaddrinfo(*l->host ? l->host : NULL, l->port, &hints, &addresses);
+
+	why = error ? gai_strerror(error) : NULL;
+	for (a = error ? NULL : addresses; a && count < room; a = a->ai_next) {
+		int fd = open_address(a);
+
+		if (fd >= 0)
+			fds[count++] = fd;
+		else if (errno != EAFNOSUPPORT || !why)
+			why = strerror(errno);
+	}
+	if (!error)
+		freeaddrinfo(addresses);
+	if (count == 0)
+		log_line(LOG_ERR, "can't listen on %s:%s: %s", *l->host ? l->host : "*",
+			l->port, why ? why : "too many addresses");
+	return count;
+}
+
+int listen_open(const struct conf *conf, int *fds)
+{
+	size_t i, count = 0;
+
+	for (i = 0; i < conf->listen_count; i++) {
+		size_t opened = open_all(&conf->listen[i], fds + count, LISTEN_MAX - count);
+
+		if (opened == 0)
+			return -1;
+		count += opened;
+	}
+	return (int)count;
+}
+
+/* Serving. */
+
+static void reap(struct listener *l)
+{
+	pid_t pid;
+	size_t i;
+
+	child_ended = 0;
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+		for (i = 0; i < l->child_count && l->children[i].pid != pid; i++)
+			;
+		if (i < l->child_count)
+			l->children[i] = l->children[--l->child_count];
+	}
+}
+
+static size_t count_address(const struct listener *l, const char *address)
+{
+	size_t i, count = 0;
+
+	for (i = 0; i < l->child_count; i++)
+		count += strcmp(l->children[i].address, address) == 0;
+	return count;
+}
+
+/* Says so to the client, as far as that takes no waiting.  The log gets a line a second at
+ * most: a flood is not to fill it. */
+static void turn_away(int fd, const struct peer *peer, const char *reason)
+{
+	static time_t last;
+	static unsigned long unlogged;
+	char reply[128];
+	int length = snprintf(
+		reply, sizeof(reply), "-ERR [SYS/TEMP] %s\r\n", text_get(TEXT_BUSY));
+
+	send(fd, reply, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+	if (time(NULL) == last) {
+		unlogged++;
+		return;
+	}
+	log_line(LOG_WARNING, "refused address=%s reason=%s unlogged=%lu", peer->address,
+		reason, unlogged);
+	last = time(NULL);
+	unlogged = 0;
+}
+
+static void default_signals(const struct listener *l)
+{
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &l->before, NULL);
+}
+
+/* In the child: the way of any single connection. */
+static void serve_child(struct listener *l, const struct peer *peer, int fd)
+{
+	size_t i;
+
+	default_signals(l);
+	for (i = 0; i < l->fd_count; i++)
+		close(l->fds[i].fd);
+	_exit(serve(l->conf, l->user, peer, fd, fd));
+}
+
+static void start_child(struct listener *l, const struct peer *peer, int fd)
+{
+	struct child *child;
+	pid_t pid;
+
+	if (l->child_count >= l->conf->max_connections) {
+		turn_away(fd, peer, "max_connections");
+		return;
+	}
+	if (count_address(l, peer->address) >= l->conf->max_per_address) {
+		turn_away(fd, peer, "max_per_address");
+		return;
+	}
+	pid = fork();
+	if (pid == 0)
+		serve_child(l, peer, fd);
+	if (pid < 0) {
+		turn_away(fd, peer, "fork");
+		return;
+	}
+	close(fd);
+	child = &l->children[l->child_count++];
+	child->pid = pid;
+	strcpy(child->address, peer->address);
+}
+
+static void accept_one(struct listener *l, int listening)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t length = sizeof(address);
+	struct peer peer;
+	int fd = accept4(listening, (struct sockaddr *)&address, &length, SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		serve_address(&peer, &address);
+		start_child(l, &peer, fd);
+	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		const struct timespec pause = {0, 100000000};
+
+		log_line(LOG_ERR, "accept: %s", strerror(errno));
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void report(const char *text)
+{
+	log_line(LOG_ERR, "%s", text);
+}
+
+static void resize_children(struct listener *l)
+{
+	size_t size = l->conf->max_connections;
+
+	if (size < l->child_count)
+		size = l->child_count;
+	l->children = log_memory(l->children, size * sizeof(*l->children));
+}
+
+/* SIGHUP: what is wrong leaves everything as it was.  Addresses are not opened anew. */
+static void read_again(struct listener *l)
+{
+	struct conf conf;
+	struct sandbox_user user;
+	const char *wrong;
+
+	reload = 0;
+	if (conf_load(&conf, l->source, report) > 0) {
+		log_line(LOG_ERR, "configuration not reloaded");
+		conf_free(&conf);
+		return;
+	}
+	wrong = sandbox_find_user(&user, conf.session_user);
+	if (wrong) {
+		log_line(LOG_ERR, "configuration not reloaded: %s", wrong);
+		conf_free(&conf);
+		return;
+	}
+	conf_free(l->conf);
+	*l->conf = conf;
+	*l->user = user;
+	resize_children(l);
+	log_open(conf.log);
+	log_line(LOG_INFO, "configuration reloaded");
+}
+
+static void catch_signals(struct listener *l)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigemptyset(&l->signals);
+	sigaddset(&l->signals, SIGCHLD);
+	sigaddset(&l->signals, SIGHUP);
+	sigaddset(&l->signals, SIGTERM);
+	sigaddset(&l->signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &l->signals, &l->before);
+	sigaction(SIGCHLD, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+}
+
+/* What every child would otherwise have to find out for itself. */
+static void prepare(const struct conf *conf)
+{
+	index_boot();
+	if (users_have_secrets(conf))
+		crypto_preload();
+}
+
+int listen_run(struct conf *conf, const struct conf_source *source,
+	struct sandbox_user *user, const int *fds, size_t count, bool exit_when_idle)
+{
+	static struct listener l;
+	size_t i;
+
+	l.conf = conf;
+	l.source = source;
+	l.user = user;
+	l.fd_count = count;
+	log_open(conf->log);
+	for (i = 0; i < count; i++) {
+		l.fds[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+		fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
+		fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+		log_listening(fds[i]);
+	}
+	resize_children(&l);
+	prepare(conf);
+	catch_signals(&l);
+	while (!stop) {
+		const struct timespec idle = {IDLE_SECONDS, 0};
+		bool may_end = exit_when_idle && l.child_count == 0;
+		int ready = ppoll(l.fds, l.fd_count, may_end ? &idle : NULL, &l.before);
+
+		if (child_ended)
+			reap(&l);
+		if (reload)
+			read_again(&l);
+		if (ready == 0 && may_end)
+			break;
+		for (i = 0; ready > 0 && i < l.fd_count; i++) {
+			if (l.fds[i].revents)
+				accept_one(&l, l.fds[i].fd);
+		}
+	}
+	log_line(LOG_INFO, "stopped");
+	return EX_OK;
+}

@@ -1,0 +1,23 @@
+/* Accepting connections and forking for each. */
+#ifndef LISTEN_H
+#define LISTEN_H
+
+#include "conf.h"
+#include "sandbox.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define LISTEN_MAX 64
+
+/* Where the configuration says to listen.  Fills in `fds` (LISTEN_MAX) and returns how
+ * many, or -1 after a log line. */
+int listen_open(const struct conf *conf, int *fds);
+
+/* Serves every connection to `fds` in a process of its own, until SIGTERM or SIGINT or,
+ * with `exit_when_idle`, until nobody has come for a while.  SIGHUP reads `source` again.
+ * Returns the exit status, in the listener and in each of its children. */
+int listen_run(struct conf *conf, const struct conf_source *source,
+	struct sandbox_user *user, const int *fds, size_t count, bool exit_when_idle);
+
+#endif

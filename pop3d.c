@@ -1,0 +1,279 @@
+/* pop3d: a POP3 server for Maildirs.  Here: the command line, and how the connection, or
+ * the socket that connections come to, has arrived.  See pop3d(8). */
+#include "conf.h"
+#include "listen.h"
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define USAGE "usage: pop3d [-htV] [-f config] [-o 'key value']... [-l address:port]...\n"
+#define SD_LISTEN_FDS_START 3 /* sd_listen_fds(3) */
+
+static const char help[] = USAGE
+	"  -f config        read this file instead of " CONF_FILE "\n"
+	"  -o 'key value'   set a key of pop3d.conf(5), over the file\n"
+	"  -l address:port  listen there and fork for each connection\n"
+	"  -t               check configuration and users, then exit with 0 or 78\n"
+	"  -V               print the version and what is built in\n"
+	"  -h               print this\n"
+	"Without -l the connection, or the listening socket, is standard input's.\n";
+
+struct options {
+	struct conf_source source;
+	bool check;
+};
+
+static void usage(void)
+{
+	fputs(USAGE, stderr);
+	exit(EX_USAGE);
+}
+
+static void print_version(void)
+{
+	const char *word;
+	unsigned i;
+
+	printf("pop3d %s\ncommands:", VERSION);
+	for (i = 0; (word = session_keyword(i)) != NULL; i++)
+		printf(" %s", word);
+	printf("\ncapabilities:");
+	for (i = 0; (word = capa_tag(i)) != NULL; i++)
+		printf(" %s", word);
+	printf("\nkeys:");
+	for (i = 0; (word = conf_key(i)) != NULL; i++)
+		printf(" %s", word);
+	printf("\n");
+	exit(ferror(stdout) ? EX_IOERR : EX_OK);
+}
+
+static void add(const char **list, size_t *count, size_t size, const char *value)
+{
+	if (*count == size) {
+		fprintf(stderr, "pop3d: too many options\n");
+		exit(EX_USAGE);
+	}
+	list[(*count)++] = value;
+}
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+	struct conf_source *s = &o->source;
+	int c;
+
+	while ((c = getopt(argc, argv, "f:hl:o:tV")) != -1) {
+		switch (c) {
+		case 'f':
+			s->file = optarg;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			exit(EX_OK);
+		case 'l':
+			add(s->listen, &s->listen_count, CONF_LISTEN_MAX, optarg);
+			break;
+		case 'o':
+			add(s->options, &s->option_count, CONF_OPTIONS_MAX, optarg);
+			break;
+		case 't':
+			o->check = true;
+			break;
+		case 'V':
+			print_version();
+			/* fall through */
+		default:
+			usage();
+		}
+	}
+	if (optind < argc)
+		usage();
+}
+
+/* Descriptors 0 to 2 are always something, so that nothing else becomes one of them. */
+static void open_missing_stdio(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
+static bool is_socket(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+static bool is_listening(int fd)
+{
+	socklen_t length = sizeof(int);
+	int listening = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0
+		&& listening;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Under inetd, descriptor 2 is the client: nothing may be written there. */
+static bool stderr_is_client(void)
+{
+	struct stat in, err;
+
+	return is_socket(0) && fstat(0, &in) == 0 && fstat(2, &err) == 0
+		&& same_file(&in, &err);
+}
+
+/* Until the configuration says where the log goes, an administrator at a terminal, or a
+ * service manager, reads standard error. */
+static void open_early_log(void)
+{
+	struct stat null, err;
+	bool is_null = stat("/dev/null", &null) == 0 && fstat(2, &err) == 0
+		&& same_file(&null, &err);
+
+	log_open(is_null || stderr_is_client() ? LOG_TO_SYSLOG : LOG_TO_STDERR);
+}
+
+static void report(const char *text)
+{
+	log_line(LOG_ERR, "%s", text);
+}
+
+static void report_check(const char *text)
+{
+	fprintf(stderr, "%s\n", text);
+}
+
+/* What is wrong with the configuration goes where an administrator may see it; the client
+ * learns no more than that. */
+static int fail_configuration(bool connected)
+{
+	static const char reply[] = "-ERR [SYS/PERM] The server is not set up\r\n";
+
+	if (connected && write(STDOUT_FILENO, reply, sizeof(reply) - 1) < 0)
+		return EX_IOERR;
+	return EX_CONFIG;
+}
+
+/* systemd's sockets, sd_listen_fds(3): how many there are, from descriptor 3 on. */
+static size_t systemd_sockets(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	long n = count ? strtol(count, NULL, 10) : 0;
+
+	if (!pid || strtol(pid, NULL, 10) != (long)getpid() || n < 1)
+		return 0;
+	return n > LISTEN_MAX ? LISTEN_MAX : (size_t)n;
+}
+
+static int serve_connection(
+	const struct conf *conf, const struct sandbox_user *user, int in, int out)
+{
+	struct peer peer;
+
+	log_open(conf->log);
+	serve_peer(&peer, in);
+	return serve(conf, user, &peer, in, out);
+}
+
+static int serve_systemd(struct conf *conf, const struct conf_source *source,
+	struct sandbox_user *user, size_t count)
+{
+	int fds[LISTEN_MAX];
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		fds[i] = SD_LISTEN_FDS_START + (int)i;
+	/* Accept=yes without StandardInput=socket */
+	if (count == 1 && is_socket(fds[0]) && !is_listening(fds[0]))
+		return serve_connection(conf, user, fds[0], fds[0]);
+	return listen_run(conf, source, user, fds, count, false);
+}
+
+/* Whether standard input can be a client at all: a connection, a pipe, a script, a person
+ * at a terminal; not, for one, /dev/null. */
+static bool can_be_client(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0
+		&& (S_ISSOCK(status.st_mode) || S_ISFIFO(status.st_mode)
+			|| S_ISREG(status.st_mode) || isatty(fd));
+}
+
+/* In this order: -l, systemd's sockets, a socket on standard input, `listen`, whatever
+ * else standard input is. */
+static int run(
+	struct conf *conf, const struct conf_source *source, struct sandbox_user *user)
+{
+	size_t sockets = systemd_sockets();
+	int fds[LISTEN_MAX], count;
+
+	if (source->listen_count == 0) {
+		if (sockets > 0)
+			return serve_systemd(conf, source, user, sockets);
+		if (is_listening(0)) {
+			fds[0] = 0;
+			return listen_run(conf, source, user, fds, 1, true);
+		}
+		if (is_socket(0) || (conf->listen_count == 0 && can_be_client(0)))
+			return serve_connection(conf, user, 0, 1);
+	}
+	if (conf->listen_count == 0) {
+		log_line(LOG_ERR, "standard input is no connection, and there is no `listen`:"
+				  " see pop3d(8)");
+		return EX_USAGE;
+	}
+	count = listen_open(conf, fds);
+	if (count < 0)
+		return EX_OSERR;
+	return listen_run(conf, source, user, fds, (size_t)count, false);
+}
+
+int main(int argc, char **argv)
+{
+	static struct options options;
+	struct sandbox_user user;
+	struct conf conf;
+	const char *wrong;
+	unsigned mistakes;
+	bool connected;
+
+	parse_options(&options, argc, argv);
+	if (options.check) {
+		mistakes = conf_load(&conf, &options.source, report_check);
+		mistakes += users_check(&conf, report_check);
+		return mistakes ? EX_CONFIG : EX_OK;
+	}
+	open_missing_stdio();
+	signal(SIGPIPE, SIG_IGN);
+	/* A limit on file sizes is an error like a full disk, not a death. */
+	signal(SIGXFSZ, SIG_IGN);
+	connected = is_socket(0) && !is_listening(0) && options.source.listen_count == 0;
+	open_early_log();
+	mistakes = conf_load(&conf, &options.source, report);
+	wrong = sandbox_find_user(&user, conf.session_user);
+	if (!wrong && conf.log == LOG_TO_STDERR && stderr_is_client())
+		wrong = "log: stderr is the client's connection here, use syslog";
+	if (wrong)
+		report(wrong);
+	if (wrong || mistakes > 0)
+		return fail_configuration(connected);
+	return run(&conf, &options.source, &user);
+}
