@@ -1,0 +1,120 @@
+/* LD_PRELOAD for crash tests: what changes a Maildir can be made to fail, or to be the last
+ * thing that the process did not live to do.
+ *
+ *   FAULT_KILL=n             SIGKILL before the nth change
+ *   FAULT_COUNT=file         writes how many there were, at a normal end
+ *   FAULT_FAIL=call:errno[:text]  that call fails (where its file name holds text)
+ *   FAULT_RUN=n:command      runs a command before the nth change: another program */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static unsigned changes;
+
+/* Returns whether the call is to fail, with errno. */
+static int change(const char *call, const char *name)
+{
+	const char *kill_at = getenv("FAULT_KILL"), *fail = getenv("FAULT_FAIL");
+	const char *run = getenv("FAULT_RUN");
+	size_t length = strlen(call);
+
+	changes++;
+	if (kill_at && (unsigned)atoi(kill_at) == changes)
+		raise(SIGKILL);
+	if (run && (unsigned)atoi(run) == changes) {
+		char command[4096];
+
+		snprintf(command, sizeof(command), "%s", strchr(run, ':') + 1);
+		unsetenv("FAULT_RUN");
+		unsetenv("LD_PRELOAD");
+		if (system(command) < 0)
+			abort();
+	}
+	if (fail && strncmp(fail, call, length) == 0 && fail[length] == ':') {
+		const char *text = strchr(fail + length + 1, ':');
+
+		if (!text || (name && strstr(name, text + 1))) {
+			errno = atoi(fail + length + 1);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+__attribute__((destructor)) static void at_end(void)
+{
+	const char *name = getenv("FAULT_COUNT");
+	FILE *file = name ? fopen(name, "w") : NULL;
+
+	if (file) {
+		fprintf(file, "%u\n", changes);
+		fclose(file);
+	}
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+int renameat(int from, const char *old, int to, const char *name)
+{
+	return change("rename", old) ? -1 : REAL(renameat)(from, old, to, name);
+}
+
+int unlinkat(int dir, const char *name, int flags)
+{
+	return change("unlink", name) ? -1 : REAL(unlinkat)(dir, name, flags);
+}
+
+int mkdirat(int dir, const char *name, mode_t mode)
+{
+	return change("mkdir", name) ? -1 : REAL(mkdirat)(dir, name, mode);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t length, off64_t at)
+{
+	return change("pwrite", NULL) ? -1 : REAL(pwrite64)(fd, data, length, at);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t length, off_t at)
+{
+	return change("pwrite", NULL) ? -1 : REAL(pwrite)(fd, data, length, at);
+}
+
+int ftruncate64(int fd, off64_t length)
+{
+	return change("ftruncate", NULL) ? -1 : REAL(ftruncate64)(fd, length);
+}
+
+int ftruncate(int fd, off_t length)
+{
+	return change("ftruncate", NULL) ? -1 : REAL(ftruncate)(fd, length);
+}
+
+int futimens(int fd, const struct timespec times[2])
+{
+	return change("futimens", NULL) ? -1 : REAL(futimens)(fd, times);
+}
+
+/* renameat2(2), which has no function in every C library. */
+long syscall(long number, ...)
+{
+	long a[6];
+	va_list arguments;
+	int i;
+
+	va_start(arguments, number);
+	for (i = 0; i < 6; i++)
+		a[i] = va_arg(arguments, long);
+	va_end(arguments);
+	if (number == SYS_renameat2 && change("rename", (const char *)a[1]))
+		return -1;
+	return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}

@@ -1,0 +1,214 @@
+# What the tests share.  Each test has a Maildir of its own, a configuration and one user:
+# joe, whose password is secret.  POP3D is the program under test.
+
+bats_require_minimum_version 1.5.0
+
+TESTS=$BATS_TEST_DIRNAME
+case $TESTS in */root) TESTS=${TESTS%/root} ;; esac
+TOP=${TESTS%/*}
+POP3D=${POP3D:-$TOP/pop3d}
+FAULT=${FAULT:-$TOP/build/fault.so}
+export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-300}
+
+# Started as root, mail belongs to a user that need not exist.
+if [ "$(id -u)" = 0 ]; then
+	MAIL_UID=47110 MAIL_GID=47110
+else
+	MAIL_UID='' MAIL_GID=''
+fi
+
+common_setup() {
+	T=$BATS_TEST_TMPDIR
+	MAILDIR=$T/Maildir
+	CONF=$T/pop3d.conf
+	USERS=$T/users
+	LOG=$T/log
+	chmod 711 "$T" "$BATS_RUN_TMPDIR" "${T%/*}" "$(dirname "${T%/*}")" 2>/dev/null || true
+	: >"$LOG"
+	make_maildir "$MAILDIR"
+	printf 'joe:{PLAIN}secret:%s:%s::%s\n' "$MAIL_UID" "$MAIL_GID" "$T" >"$USERS"
+	chmod 600 "$USERS"
+	configure
+}
+
+# Writes the configuration; arguments are further lines.
+configure() {
+	{
+		echo "users file $USERS"
+		echo "maildir $T/Maildir"
+		echo "hostname pop.example.org"
+		echo "log stderr"
+		[ $# = 0 ] || printf '%s\n' "$@"
+	} >"$CONF"
+}
+
+make_maildir() {
+	mkdir -p "$1/cur" "$1/new" "$1/tmp"
+	own "$1"
+}
+
+own() {
+	[ -z "$MAIL_UID" ] || chown -hR "$MAIL_UID:$MAIL_GID" "$@"
+}
+
+# put FOLDER NAME: a message from standard input.
+put() {
+	cat >"$MAILDIR/$1/$2"
+	own "$MAILDIR/$1/$2"
+}
+
+# Three messages: 65, 36 and 23 octets on the wire.
+three_messages() {
+	printf 'From: one@example.org\nSubject: one\n\nfirst line\n.dot\n..dots\n' |
+		put cur 1600000001.M1P1.host:2,
+	printf 'Subject: two\r\n\r\nCR LF line\r\n.\r\n...\r\n' | put cur 1600000002.M1P1.host:2,S
+	printf 'Subject: three\n\nend' | put new 1600000003.M1P1.host
+}
+
+# So long ago that the index trusts the folders' times.
+settle() {
+	touch -d '1 minute ago' "$MAILDIR/cur" "$MAILDIR/new"
+}
+
+# dialog: lets talk(1) run the script on standard input in lock step over a socket and,
+# on the same Maildir, as one pipelined piece over pipes.  `after`, where a test defines
+# it, looks at what each has left.
+dialog() {
+	local script status=0 mode
+	script=$(cat)
+	rm -rf "$T/before"
+	cp -a "$MAILDIR" "$T/before"
+	for mode in '' '--pipelined --pipes'; do
+		rm -rf "$MAILDIR"
+		cp -a "$T/before" "$MAILDIR"
+		# shellcheck disable=SC2086
+		printf '%s\n' "$script" | "$TESTS/talk" $mode "$POP3D" -f "$CONF" 2>>"$LOG" || {
+			tail -n 3 "$LOG"
+			echo "(mode: ${mode:-lock step})"
+			return 1
+		}
+		if [ "$(type -t after)" = function ]; then
+			after || {
+				echo "after ${mode:-lock step}: failed"
+				return 1
+			}
+		fi
+	done
+	return $status
+}
+
+# The same for who has logged in.
+session() {
+	{
+		printf 'C: USER joe\nS~ \\+OK .*\nC: PASS secret\nS~ \\+OK .*\n'
+		cat
+	} | dialog
+}
+
+# One session in lock step; the log goes to $LOG.
+talk() {
+	"$TESTS/talk" "$POP3D" -f "$CONF" 2>>"$LOG" || {
+		tail -n 3 "$LOG"
+		return 1
+	}
+}
+
+login() {
+	{
+		printf 'C: USER joe\nS~ \\+OK .*\nC: PASS secret\nS~ \\+OK .*\n'
+		cat
+	} | talk
+}
+
+# during COMMAND...: logs in, runs the command, sends the lines of standard input, the last
+# of which is QUIT; what the server says to them goes to $T/text, without CR.
+during() {
+	start_listening
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	read -r -u 9 _
+	printf 'USER joe\r\nPASS secret\r\n' >&9
+	read -r -u 9 _
+	read -r -u 9 _
+	"$@"
+	sed 's/$/\r/' >&9
+	tr -d '\r' <&9 >"$T/text"
+	exec 9>&-
+	stop_listening
+	cat "$T/listening" >>"$LOG"
+}
+
+# What the server says to these lines, without CR.
+answers() {
+	printf '%s\r\n' "$@" | "$POP3D" -f "$CONF" 2>>"$LOG" | tr -d '\r'
+}
+
+# wait_for COMMAND...: until it succeeds, for 20 seconds at most.
+wait_for() {
+	local i
+	for ((i = 0; i < 400; i++)); do
+		if "$@"; then return 0; fi
+		sleep 0.05
+	done
+	echo "waited in vain for: $*"
+	return 1
+}
+
+# start_listening [ARGUMENT...]: pop3d -l on a free port of the loopback, PORT and SERVER.
+start_listening() {
+	: >"$T/listening"
+	"$POP3D" -f "$CONF" -l 127.0.0.1:0 "$@" 2>>"$T/listening" 3>&- &
+	SERVER=$!
+	wait_for grep -q 'listening address' "$T/listening"
+	PORT=$(sed -n 's/.*listening address=.* port=//p' "$T/listening" | head -n 1)
+}
+
+stop_listening() {
+	[ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true
+	[ -z "${SERVER:-}" ] || wait "$SERVER" 2>/dev/null || true
+	SERVER=
+}
+
+# A port of the loopback that nothing listens on.
+free_port() {
+	python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
+}
+
+is_connectable() {
+	(exec 9<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# The processes of one session: the monitor, and its child, the session.
+is_gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+messages_left() {
+	find "$MAILDIR/cur" "$MAILDIR/new" -type f -printf x | wc -c
+}
+
+fail() {
+	echo "$*"
+	return 1
+}
+
+# Sanitizers write what they find here; nothing may be found.
+no_findings() {
+	local found
+	[ -z "${FINDINGS:-}" ] || found=$(find "$FINDINGS" -type f | head -n 1)
+	if [ -n "${found:-}" ]; then
+		head -n 60 "$found"
+		mv "$found" "$found.seen"
+		return 1
+	fi
+}
+
+common_teardown() {
+	stop_listening
+	no_findings
+}
+
+setup() { common_setup; }
+teardown() { common_teardown; }
