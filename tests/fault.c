@@ -50,6 +50,17 @@ static int change(const char *call, const char *name)
 	return 0;
 }
 
+/* The same for what has a descriptor only. */
+static int change_fd(const char *call, int fd)
+{
+	char link[64], name[4096] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (readlink(link, name, sizeof(name) - 1) < 0)
+		name[0] = '\0';
+	return change(call, name);
+}
+
 __attribute__((destructor)) static void at_end(void)
 {
 	const char *name = getenv("FAULT_COUNT");
@@ -80,27 +91,27 @@ int mkdirat(int dir, const char *name, mode_t mode)
 
 ssize_t pwrite64(int fd, const void *data, size_t length, off64_t at)
 {
-	return change("pwrite", NULL) ? -1 : REAL(pwrite64)(fd, data, length, at);
+	return change_fd("pwrite", fd) ? -1 : REAL(pwrite64)(fd, data, length, at);
 }
 
 ssize_t pwrite(int fd, const void *data, size_t length, off_t at)
 {
-	return change("pwrite", NULL) ? -1 : REAL(pwrite)(fd, data, length, at);
+	return change_fd("pwrite", fd) ? -1 : REAL(pwrite)(fd, data, length, at);
 }
 
 int ftruncate64(int fd, off64_t length)
 {
-	return change("ftruncate", NULL) ? -1 : REAL(ftruncate64)(fd, length);
+	return change_fd("ftruncate", fd) ? -1 : REAL(ftruncate64)(fd, length);
 }
 
 int ftruncate(int fd, off_t length)
 {
-	return change("ftruncate", NULL) ? -1 : REAL(ftruncate)(fd, length);
+	return change_fd("ftruncate", fd) ? -1 : REAL(ftruncate)(fd, length);
 }
 
 int futimens(int fd, const struct timespec times[2])
 {
-	return change("futimens", NULL) ? -1 : REAL(futimens)(fd, times);
+	return change_fd("futimens", fd) ? -1 : REAL(futimens)(fd, times);
 }
 
 /* renameat2(2), which has no function in every C library. */
