@@ -294,6 +294,19 @@ static void catch_signals(struct listener *l)
 	sigaction(SIGINT, &action, NULL);
 }
 
+/* A listening socket, wherever it came from, out of the way of standard input. */
+static int take_over(int listening)
+{
+	int fd = fcntl(listening, F_DUPFD_CLOEXEC, 3);
+
+	if (fd < 0)
+		log_fatal("listening: %s", strerror(errno));
+	close(listening);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	log_listening(fd);
+	return fd;
+}
+
 /* What every child would otherwise have to find out for itself. */
 static void prepare(const struct conf *conf)
 {
@@ -313,12 +326,10 @@ int listen_run(struct conf *conf, const struct conf_source *source,
 	l.user = user;
 	l.fd_count = count;
 	log_open(conf->log);
-	for (i = 0; i < count; i++) {
-		l.fds[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
-		fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
-		fcntl(fds[i], F_SETFD, FD_CLOEXEC);
-		log_listening(fds[i]);
-	}
+	for (i = 0; i < count; i++)
+		l.fds[i] = (struct pollfd){.fd = take_over(fds[i]), .events = POLLIN};
+	/* Under inetd all three are the listening socket. */
+	sandbox_null_stdio(conf->log == LOG_TO_STDERR);
 	resize_children(&l);
 	prepare(conf);
 	catch_signals(&l);

@@ -160,6 +160,19 @@ static void report_check(const char *text)
 	fprintf(stderr, "%s\n", text);
 }
 
+static int check(const struct conf_source *source)
+{
+	struct conf conf;
+	struct sandbox_user user;
+	unsigned mistakes = conf_load(&conf, source, report_check);
+	const char *wrong = sandbox_find_user(&user, conf.session_user);
+
+	if (wrong)
+		report_check(wrong);
+	mistakes += users_check(&conf, report_check);
+	return wrong || mistakes > 0 ? EX_CONFIG : EX_OK;
+}
+
 /* What is wrong with the configuration goes where an administrator may see it; the client
  * learns no more than that. */
 static int fail_configuration(bool connected)
@@ -256,11 +269,8 @@ int main(int argc, char **argv)
 	bool connected;
 
 	parse_options(&options, argc, argv);
-	if (options.check) {
-		mistakes = conf_load(&conf, &options.source, report_check);
-		mistakes += users_check(&conf, report_check);
-		return mistakes ? EX_CONFIG : EX_OK;
-	}
+	if (options.check)
+		return check(&options.source);
 	open_missing_stdio();
 	signal(SIGPIPE, SIG_IGN);
 	/* A limit on file sizes is an error like a full disk, not a death. */

@@ -190,6 +190,8 @@ static void tell_end(struct session *s)
 {
 	struct request request = {.kind = REQUEST_END};
 
+	/* Whether the monitor lives no longer matters. */
+	s->wire.watch = -1;
 	if (!wire_flush(&s->wire) && s->end == END_QUIT)
 		s->end = end_of_wire(s->wire.state);
 	request.end.reason = s->end;

@@ -81,7 +81,7 @@ fetchmail_configuration() {
 
 with_fetchmail() {
 	fetchmail_configuration "$1" "$2"
-	FETCHMAILHOME=$T HOME=$T fetchmail -s -f "$T/fetchmailrc" --nodetach --nosyslog 2>"$T/fetchmail"
+	FETCHMAILHOME=$T HOME=$T fetchmail -s -f "$T/fetchmailrc" --nodetach --nosyslog --pidfile "$T/fetchmail.pid" 2>"$T/fetchmail"
 	local status=$?
 	# 1: nothing to fetch.
 	[ $status -le 1 ] || cat "$T/fetchmail"

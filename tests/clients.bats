@@ -78,10 +78,12 @@ load clients
 	mkdir "$T/got"
 	fetchmail_configuration "$PORT" "$T/got" uidl keep
 	sed -i 's/ fetchall//' "$T/fetchmailrc"
-	FETCHMAILHOME=$T HOME=$T fetchmail -s -f "$T/fetchmailrc" --nodetach --nosyslog
+	FETCHMAILHOME=$T HOME=$T fetchmail -s -f "$T/fetchmailrc" --nodetach --nosyslog \
+		--pidfile "$T/fetchmail.pid"
 	same_as_sent "$T/got"
 	rm "$T/got"/*
-	FETCHMAILHOME=$T HOME=$T fetchmail -s -f "$T/fetchmailrc" --nodetach --nosyslog || [ $? = 1 ]
+	FETCHMAILHOME=$T HOME=$T fetchmail -s -f "$T/fetchmailrc" --nodetach --nosyslog \
+		--pidfile "$T/fetchmail.pid" || [ $? = 1 ]
 	[ -z "$(ls "$T/got")" ]
 	[ "$(messages_left)" = 8 ]
 }

@@ -63,7 +63,7 @@ static int change_fd(const char *call, int fd)
 
 __attribute__((destructor)) static void at_end(void)
 {
-	const char *name = getenv("FAULT_COUNT");
+	const char *name = changes > 0 ? getenv("FAULT_COUNT") : NULL;
 	FILE *file = name ? fopen(name, "w") : NULL;
 
 	if (file) {

@@ -8,6 +8,7 @@ case $TESTS in */root) TESTS=${TESTS%/root} ;; esac
 TOP=${TESTS%/*}
 POP3D=${POP3D:-$TOP/pop3d}
 FAULT=${FAULT:-$TOP/build/fault.so}
+FAKETIME_LIB=${FAKETIME_LIB:-$(dpkg -L libfaketime 2>/dev/null | grep '/libfaketime.so.1$')}
 export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-300}
 
 # Started as root, mail belongs to a user that need not exist.

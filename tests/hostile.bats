@@ -1,0 +1,315 @@
+# Bad input, and clients that do not behave.  Clocks run faster here where the server has to
+# wait for something: libfaketime.
+
+load helper
+
+# The server with a clock that runs $1 times as fast, on PORT.
+start_fast() {
+	local factor=$1
+	shift
+	: >"$T/listening"
+	LD_PRELOAD=$FAKETIME_LIB FAKETIME="+0 x$factor" "$POP3D" -f "$CONF" -l 127.0.0.1:0 "$@" 2>>"$T/listening" 3>&- &
+	SERVER=$!
+	wait_for grep -q 'listening address' "$T/listening"
+	PORT=$(sed -n 's/.*listening address=.* port=//p' "$T/listening" | head -n 1)
+}
+
+# fd 9, logged in.
+connect_and_login() {
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	read -r -u 9 _
+	printf 'USER joe\r\nPASS secret\r\n' >&9
+	read -r -u 9 _
+	read -r -u 9 line
+	[[ $line == '+OK'* ]]
+}
+
+nothing_crashed() {
+	run ! grep -E 'reason=(signal|status|violation|monitor)' "$LOG" "$T/listening"
+}
+
+teardown() {
+	[ ! -e "$T/listening" ] || nothing_crashed
+	common_teardown
+}
+
+@test "binary noise gets -ERR and nothing else, before and after the login" {
+	local i
+	three_messages
+	for i in 1 2 3 4 5; do
+		{
+			head -c 200000 /dev/urandom | tr -d '\000'
+			printf '\r\nUSER joe\r\nPASS secret\r\n'
+			head -c 200000 /dev/urandom
+			printf '\r\nSTAT\r\nQUIT\r\n'
+		} >"$T/noise"
+		"$POP3D" -f "$CONF" <"$T/noise" >"$T/out" 2>>"$LOG"
+		run ! grep -av -e '^-ERR ' -e '^+OK ' "$T/out"
+		tail -n 2 "$T/out" | head -n 1 | grep -q '^+OK 3 124'
+	done
+	nothing_crashed
+}
+
+@test "ten thousand pipelined commands get ten thousand replies, in order" {
+	three_messages
+	start_listening
+	python3 - "$PORT" <<-'E'
+		import socket, sys, threading
+		s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60)
+		said = [b"USER joe", b"PASS secret"] + [b"LIST %d" % (i % 5) for i in range(10000)] + [b"QUIT"]
+		threading.Thread(target=s.sendall, args=(b"".join(l + b"\r\n" for l in said),)).start()
+		data = b""
+		while part := s.recv(65536):
+		    data += part
+		lines = data.split(b"\r\n")
+		assert len(lines) == 1 + 2 + 10000 + 1 + 1, len(lines)
+		want = {0: b"-ERR No such message, there are 3", 1: b"+OK 1 65", 2: b"+OK 2 36", 3: b"+OK 3 23",
+		        4: b"-ERR No such message, there are 3"}
+		for i in range(10000):
+		    assert lines[3 + i] == want[i % 5], (i, lines[3 + i])
+	E
+}
+
+@test "ten thousand pipelined RETR to a client that reads late" {
+	head -c 5000 /dev/zero | tr '\0' x | put cur 1:2,
+	start_listening
+	python3 - "$PORT" <<-'E'
+		import socket, sys, threading, time
+		s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60)
+		said = b"USER joe\r\nPASS secret\r\n" + b"RETR 1\r\n" * 10000 + b"QUIT\r\n"
+		threading.Thread(target=s.sendall, args=(said,)).start()
+		time.sleep(1)
+		size = 0
+		while part := s.recv(1 << 20):
+		    size += len(part)
+		assert size > 10000 * 5000, size
+	E
+}
+
+@test "a message asked for and cut off in its midst: no harm, the next session is right" {
+	head -c 50000000 /dev/zero | tr '\0' x | put cur 1:2,
+	three_messages
+	start_listening
+	connect_and_login
+	printf 'DELE 2\r\nRETR 1\r\n' >&9
+	head -c 100000 <&9 >/dev/null
+	exec 9>&-
+	wait_for grep -q 'end address=.* user=joe reason=\(broken\|closed\) ' "$T/listening"
+	[ "$(messages_left)" = 4 ]
+	"$TESTS/talk" --connect "127.0.0.1:$PORT" <<-'E'
+		A: joe secret
+		S~ \+OK Maildrop has 4 messages .*
+		C: QUIT
+		S~ \+OK .*
+	E
+}
+
+@test "auth_timeout: who has not logged in by then is closed without a word" {
+	configure 'auth_timeout 60'
+	start_fast 60
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	read -r -u 9 _
+	run cat <&9
+	[ -z "$output" ]
+	exec 9>&-
+	grep -q 'reason=timeout .*seconds=6[0-9]\.' "$T/listening"
+}
+
+@test "auth_timeout is for all of AUTHORIZATION: an octet or a command now and then is no help" {
+	local i
+	configure 'auth_timeout 60'
+	start_fast 30
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	for i in {1..40}; do
+		(printf 'CAPA\r\nx' >&9) 2>/dev/null || break
+		sleep 0.1
+	done
+	wait_for grep -q 'reason=timeout .*seconds=6[0-9]\.' "$T/listening"
+	exec 9>&-
+}
+
+@test "idle_timeout: closed after ten minutes without a word, nothing is deleted (RFC 1939 s.3)" {
+	three_messages
+	start_fast 600
+	connect_and_login
+	printf 'DELE 1\r\n' >&9
+	read -r -u 9 _
+	run cat <&9
+	[ -z "$output" ]
+	exec 9>&-
+	wait_for grep -q 'reason=timeout .*deleted=0 .*left=3 .*seconds=6[0-9][0-9]\.' "$T/listening"
+	[ "$(messages_left)" = 3 ]
+}
+
+@test "idle_timeout: an octet now and then is no command; a command starts the time anew" {
+	local i
+	start_fast 300
+	connect_and_login
+	for i in {1..40}; do
+		(printf 'x' >&9) 2>/dev/null || break
+		sleep 0.1
+	done
+	wait_for grep -q 'reason=timeout .*seconds=6[0-9][0-9]\.' "$T/listening"
+	exec 9>&-
+	stop_listening
+	start_fast 120
+	connect_and_login
+	for i in 1 2 3; do
+		sleep 2
+		printf 'NOOP\r\n' >&9
+		read -r -u 9 line
+		[[ $line == '+OK'* ]]
+	done
+	printf 'QUIT\r\n' >&9
+	read -r -u 9 line
+	[[ $line == '+OK'* ]]
+	exec 9>&-
+	wait_for grep -q 'reason=quit .*seconds=[789][0-9][0-9]\.' "$T/listening"
+}
+
+@test "a client that never reads is ended; the lock is free then" {
+	head -c 50000000 /dev/zero | tr '\0' x | put cur 1:2,
+	start_fast 600
+	connect_and_login
+	printf 'RETR 1\r\n' >&9
+	wait_for grep -q 'reason=stalled' "$T/listening"
+	"$TESTS/talk" --connect "127.0.0.1:$PORT" <<-'E'
+		A: joe secret
+		S~ \+OK .*
+		C: QUIT
+		S~ \+OK .*
+	E
+	exec 9>&-
+}
+
+@test "a hundred connections that say nothing: some are turned away, all are ended, others served" {
+	configure 'max_per_address 60' 'auth_timeout 60'
+	start_fast 20
+	python3 - "$PORT" <<-'E'
+		import socket, sys
+		sockets = [socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60) for _ in range(100)]
+		greeted = turned_away = 0
+		for s in sockets:
+		    said = b""
+		    while part := s.recv(4096):
+		        said += part
+		    greeted += said.startswith(b"+OK ")
+		    turned_away += said.startswith(b"-ERR [SYS/TEMP] ")
+		assert (greeted, turned_away) == (60, 40), (greeted, turned_away)
+	E
+	no_children() { [ -z "$(pgrep -P "$SERVER")" ]; }
+	wait_for no_children
+	"$TESTS/talk" --connect "127.0.0.1:$PORT" <<-'E'
+		A: joe secret
+		S~ \+OK .*
+		C: QUIT
+		S~ \+OK .*
+	E
+}
+
+@test "connections that come and go at once leave nothing behind" {
+	local i
+	start_listening
+	descriptors() { find "/proc/$SERVER/fd" -type l | wc -l; }
+	before=$(descriptors)
+	for i in {1..100}; do is_connectable "$PORT"; done
+	no_children() { [ -z "$(pgrep -P "$SERVER")" ]; }
+	wait_for no_children
+	[ "$(descriptors)" = "$before" ]
+}
+
+@test "what the client half-closes is answered to the end" {
+	three_messages
+	start_listening
+	python3 - "$PORT" <<-'E'
+		import socket, sys
+		s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60)
+		s.sendall(b"USER joe\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n")
+		s.shutdown(socket.SHUT_WR)
+		data = b""
+		while part := s.recv(4096):
+		    data += part
+		assert data.endswith(b"+OK Goodbye (2 messages left)\r\n"), data
+	E
+	[ "$(messages_left)" = 2 ]
+}
+
+@test "a line cut off by the end of the connection is not run" {
+	three_messages
+	printf 'USER joe\r\nPASS secret\r\nDELE 1\r\nQUIT' | "$POP3D" -f "$CONF" >"$T/out" 2>>"$LOG"
+	[ "$(messages_left)" = 3 ]
+	grep -q 'reason=closed' "$LOG"
+}
+
+@test "replies come whole: a listing's last line is never sent apart from what is before it" {
+	# RETR of messages of every length around the output buffer's; read as segments come.
+	local size
+	for size in 66500 66540 66541 66542 66543 66544 66545 66546 66547 66548 66549 66550 66560; do
+		head -c "$size" /dev/zero | tr '\0' x | put cur "$size:2,"
+	done
+	strace -ff -o "$T/trace" -e trace=write,sendto "$POP3D" -f "$CONF" \
+		< <(printf 'USER joe\r\nPASS secret\r\n'; printf 'RETR %s\r\n' {1..13}; printf 'QUIT\r\n') \
+		2>>"$LOG" | cat >/dev/null
+	"$TESTS/talk" strace -ff -s 100000 -o "$T/trace" -e trace=sendto "$POP3D" -f "$CONF" 2>>"$LOG" <<-'E'
+		C: USER joe
+		S~ \+OK .*
+		C: PASS secret
+		S~ \+OK .*
+		C: RETR 1
+		S~ \+OK .*
+		S...
+		C: RETR 7
+		S~ \+OK .*
+		S...
+		C: RETR 13
+		S~ \+OK .*
+		S...
+		C: QUIT
+		S~ \+OK .*
+	E
+	run ! grep -hE 'sendto\([0-9]+, "(\\r\\n)?\.\\r\\n"' "$T"/trace.*
+	[ "$(grep -hcE 'sendto\([0-9]+, ".*\\r\\n\.\\r\\n"' "$T"/trace.* | sort -n | tail -n 1)" -ge 3 ]
+}
+
+@test "each reply to a command is one write" {
+	three_messages
+	"$TESTS/talk" strace -ff -s 1000 -o "$T/trace" -e trace=sendto "$POP3D" -f "$CONF" 2>>"$LOG" <<-'E'
+		C: USER joe
+		S~ \+OK .*
+		C: PASS secret
+		S~ \+OK .*
+		C: LIST
+		S~ \+OK .*
+		S...
+		C: RETR 1
+		S~ \+OK .*
+		S...
+		C: QUIT
+		S~ \+OK .*
+	E
+	# The greeting and five replies.
+	[ "$(cat "$T"/trace.* | grep -c 'sendto(1, ')" = 6 ]
+}
+
+@test "pipelined commands share writes: what is announced as PIPELINING pays (RFC 2449 s.6.6)" {
+	three_messages
+	"$TESTS/talk" --pipelined strace -ff -s 1000 -o "$T/trace" -e trace=sendto "$POP3D" -f "$CONF" \
+		2>>"$LOG" <<-'E'
+		C: USER joe
+		C: PASS secret
+		C: LIST
+		C: RETR 1
+		C: RETR 2
+		C: QUIT
+		S~ \+OK .*
+		S~ \+OK .*
+		S~ \+OK .*
+		S...
+		S~ \+OK .*
+		S...
+		S~ \+OK .*
+		S...
+		S~ \+OK .*
+	E
+	[ "$(cat "$T"/trace.* | grep -c 'sendto(1, ')" = 2 ]
+}
