@@ -6,9 +6,11 @@ PREFIX = /usr/local
 SBINDIR = $(PREFIX)/sbin
 MANDIR = $(PREFIX)/share/man
 DOCDIR = $(PREFIX)/share/doc/pop3d
+EXAMPLEDIR = $(DOCDIR)/examples
 UNITDIR = $(PREFIX)/lib/systemd/system
 SYSCONFDIR = /etc
 INSTALL = install
+FILL = sed 's|@SBINDIR@|$(SBINDIR)|g'
 
 CC = cc
 CFLAGS = -O2 -g
@@ -38,8 +40,51 @@ $(O)/%.o: %.c Makefile
 
 -include $(OBJECTS:%.o=$(O)/%.d)
 
+# What tests/fault.c describes; for `make check`.
+$(O)/fault.so: tests/fault.c
+	@mkdir -p $(O)
+	$(CC) -shared -fPIC $(FAULT_CFLAGS) -o $@ $< -ldl
+
+$(O)/unit: tests/unit.c $(O)/message.o
+	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
+		$(LDFLAGS) -o $@ tests/unit.c $(O)/message.o
+
+# The suite, over $(O)/pop3d.  JOBS tests run at a time.
+JOBS = 4
+check: $(O)/pop3d $(O)/fault.so $(O)/unit
+	POP3D=$(abspath $(O)/pop3d) FAULT=$(abspath $(O)/fault.so) UNIT=$(abspath $(O)/unit) \
+		bats --jobs $(JOBS) $(BATSFLAGS) tests
+
+install: $(O)/pop3d
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 \
+		$(DESTDIR)$(EXAMPLEDIR) $(DESTDIR)$(UNITDIR) \
+		$(DESTDIR)$(SYSCONFDIR)/xinetd.d $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d
+	$(INSTALL) -m 755 $(O)/pop3d $(DESTDIR)$(SBINDIR)/pop3d
+	$(INSTALL) -m 644 man/pop3d.8 $(DESTDIR)$(MANDIR)/man8/pop3d.8
+	$(INSTALL) -m 644 man/pop3d.conf.5 $(DESTDIR)$(MANDIR)/man5/pop3d.conf.5
+	$(INSTALL) -m 644 README.md ARCHITECTURE.md CHANGES LICENSE $(DESTDIR)$(DOCDIR)
+	$(INSTALL) -m 644 dist/pop3d.conf $(DESTDIR)$(EXAMPLEDIR)/pop3d.conf
+	$(FILL) dist/inetd.conf >$(DESTDIR)$(EXAMPLEDIR)/inetd.conf
+	$(FILL) dist/pop3d.socket >$(DESTDIR)$(UNITDIR)/pop3d.socket
+	$(FILL) dist/pop3d@.service >$(DESTDIR)$(UNITDIR)/pop3d@.service
+	test -e $(DESTDIR)$(SYSCONFDIR)/xinetd.d/pop3d || \
+		$(FILL) dist/xinetd.conf >$(DESTDIR)$(SYSCONFDIR)/xinetd.d/pop3d
+	$(INSTALL) -m 644 dist/fail2ban.conf \
+		$(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pop3d.conf
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/pop3d $(DESTDIR)$(MANDIR)/man8/pop3d.8 \
+		$(DESTDIR)$(MANDIR)/man5/pop3d.conf.5 $(DESTDIR)$(UNITDIR)/pop3d.socket \
+		$(DESTDIR)$(UNITDIR)/pop3d@.service $(DESTDIR)$(SYSCONFDIR)/xinetd.d/pop3d \
+		$(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pop3d.conf
+	rm -rf $(DESTDIR)$(DOCDIR)
+
+# pop3d-VERSION.tar.gz of what is committed.
+dist:
+	git archive --prefix=pop3d-$(VERSION)/ -o pop3d-$(VERSION).tar.gz HEAD
+
 clean:
 	rm -rf build
-	rm -f *.o *.d pop3d
+	rm -f *.o *.d pop3d fault.so unit
 
-.PHONY: all clean
+.PHONY: all check install uninstall dist clean

@@ -200,21 +200,17 @@ static const char *shadow_expired(const struct spwd *shadow)
 	return NULL;
 }
 
-/* Takes from shadow(5) what passwd(5) leaves out.  False: nothing may be concluded,
- * see errno. */
-static bool add_shadow(struct account *account, const char *name)
+/* Takes from shadow(5) what passwd(5) leaves out. */
+static void add_shadow(struct account *account, const char *name)
 {
-	struct spwd *shadow;
+	struct spwd *shadow = getspnam(name);
 
-	errno = 0;
-	shadow = getspnam(name);
 	if (!shadow)
-		return errno == 0 || errno == ENOENT;
+		return;
 	account->expired = shadow_expired(shadow);
 	if (!copy(account->password, sizeof(account->password), shadow->sp_pwdp))
 		strcpy(account->password, "!");
 	explicit_bzero(shadow->sp_pwdp, strlen(shadow->sp_pwdp));
-	return true;
 }
 
 static enum users_found find_in_system(
@@ -222,11 +218,13 @@ static enum users_found find_in_system(
 {
 	struct passwd *user;
 
-	/* First, and for every name: who can't read it must not tell who exists. */
-	if (!add_shadow(account, name)) {
-		snprintf(why, LOG_LINE_MAX, "shadow: %s", strerror(errno));
+	/* First, and for every name: who can't read it must not tell who exists.  (What
+	 * getspnam(3) says of that depends on nsswitch.conf(5).) */
+	if (access(SHADOW, R_OK) < 0 && errno != ENOENT) {
+		snprintf(why, LOG_LINE_MAX, "%s: %s", SHADOW, strerror(errno));
 		return USERS_BROKEN;
 	}
+	add_shadow(account, name);
 	errno = 0;
 	user = getpwnam(name);
 	if (!user && (errno == EIO || errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {

@@ -1,0 +1,153 @@
+# Super servers that want to be root, and the rights that both processes then give up.
+
+load ../helper
+load ../clients
+
+setup() {
+	common_setup
+	PIDS=
+	configure 'log syslog'
+}
+
+teardown() {
+	[ -z "$PIDS" ] || kill $PIDS 2>/dev/null || true
+	common_teardown
+}
+
+super() {
+	"$@" >>"$T/super" 2>&1 3>&- &
+	PIDS="$PIDS $!"
+	wait_for is_connectable "$PORT"
+}
+
+inetd() {
+	PORT=$(free_port)
+	# The example's line, with this port, program and configuration.
+	sed -n "s|^#*pop3\(	stream	tcp	$1	root	\)@SBINDIR@/pop3d	pop3d\$|127.0.0.1:$PORT\1$POP3D	pop3d -f $CONF|p" \
+		"$TOP/dist/inetd.conf" >"$T/inetd.conf"
+	[ "$(wc -l <"$T/inetd.conf")" = 1 ]
+	super "$TOP/build/tools/openbsd-inetd/usr/sbin/inetd" -d "$T/inetd.conf"
+}
+
+xinetd() {
+	PORT=$(free_port)
+	sed "s|service pop3|service pop3d-test|; s|@SBINDIR@/pop3d|$POP3D|; s|\(disable.*=\).*|\1 no|
+		s|\(port.*=\).*|\1 $PORT|; s|\(wait.*=\).*|\1 $1|; s|\(flags.*=\).*|type = UNLISTED|
+		/}/i bind = 127.0.0.1
+		/}/i server_args = -f $CONF" "$TOP/dist/xinetd.conf" >"$T/xinetd.conf"
+	super "$TOP/build/tools/xinetd/usr/sbin/xinetd" -dontfork -f "$T/xinetd.conf" \
+		-filelog "$T/xinetd.log" -pidfile "$T/xinetd.pid"
+}
+
+@test "openbsd-inetd nowait: all clients empty a Maildir" {
+	inetd nowait
+	clients_empty "$PORT"
+}
+
+@test "openbsd-inetd wait: all clients empty a Maildir" {
+	inetd wait
+	clients_empty "$PORT"
+	# It has gone when idle, and comes again.
+	gone() { ! pgrep -f "pop3d -f $CONF" >/dev/null; }
+	wait_for gone
+	clients_empty "$PORT" poplib
+}
+
+@test "xinetd wait=no: all clients empty a Maildir" {
+	xinetd no
+	clients_empty "$PORT"
+}
+
+@test "xinetd wait=yes: all clients empty a Maildir" {
+	xinetd yes
+	clients_empty "$PORT"
+	gone() { ! pgrep -f "pop3d -f $CONF" >/dev/null; }
+	wait_for gone
+	clients_empty "$PORT" poplib
+}
+
+@test "log stderr is refused under inetd" {
+	configure 'log stderr'
+	inetd nowait
+	"$TESTS/talk" --connect "127.0.0.1:$PORT" <<-'E'
+		S: -ERR [SYS/PERM] The server is not set up
+		S$
+	E
+}
+
+# field PID NAME: of /proc/PID/status, its numbers.
+field() {
+	sed -n "s/^$2:\s*//p" "/proc/$1/status" | tr '\t' ' '
+}
+
+@test "rights: the session is its user from the start, the monitor the mail's after the login" {
+	local monitor session nobody
+	configure 'session_user games' 'log stderr'
+	start_listening
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	read -r -u 9 _
+	monitor=$(pgrep -P "$SERVER")
+	session=$(pgrep -P "$monitor")
+	games=$(id -u games)
+	[ "$(field "$session" Uid)" = "$games $games $games $games" ]
+	[ "$(field "$session" Groups)" = "" ]
+	[ "$(field "$session" NoNewPrivs)" = 1 ]
+	[[ $(field "$session" CapPrm) =~ ^0+$ ]]
+	[ "$(field "$monitor" Uid)" = '0 0 0 0' ]
+	printf 'USER joe\r\nPASS secret\r\n' >&9
+	read -r -u 9 _
+	read -r -u 9 _
+	[ "$(field "$monitor" Uid)" = "$MAIL_UID $MAIL_UID $MAIL_UID $MAIL_UID" ]
+	[ "$(field "$monitor" Gid)" = "$MAIL_GID $MAIL_GID $MAIL_GID $MAIL_GID" ]
+	[ "$(field "$monitor" Groups | tr -d ' ')" = "$MAIL_GID" ]
+	[[ $(field "$monitor" CapPrm) =~ ^0+$ ]]
+	exec 9>&-
+}
+
+@test "rights: without session_user the session is pop3d, or nobody where there is none" {
+	local session user=nobody
+	id pop3d >/dev/null 2>&1 && user=pop3d
+	configure 'log stderr'
+	start_listening
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	read -r -u 9 _
+	session=$(pgrep -P "$(pgrep -P "$SERVER")")
+	[ "$(field "$session" Uid | cut -d' ' -f1)" = "$(id -u "$user")" ]
+	exec 9>&-
+}
+
+@test "the session holds its connection, the monitor and the index, and nothing else" {
+	local session
+	configure 'log stderr'
+	exec 8<"$USERS"
+	start_listening
+	exec 8<&-
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	read -r -u 9 _
+	printf 'USER joe\r\nPASS secret\r\n' >&9
+	read -r -u 9 _
+	read -r -u 9 _
+	session=$(pgrep -P "$(pgrep -P "$SERVER")")
+	find "/proc/$session/fd" -type l -printf '%f %l\n' | sort >"$T/fds"
+	[ "$(wc -l <"$T/fds")" = 5 ] || fail "$(cat "$T/fds")"
+	grep -q '^0 socket' "$T/fds" && grep -q '^1 socket' "$T/fds" && grep -q '^3 socket' "$T/fds"
+	grep -q '^2 /dev/null' "$T/fds" && grep -q 'pop3d.index' "$T/fds"
+	# The index can be read and not written.
+	grep -q '^flags:\s*0[0-7]*0$' "/proc/$session/fdinfo/4"
+	exec 9>&-
+}
+
+@test "a mailbox of another user can't be opened: the user's own rights hold" {
+	make_maildir "$T/other"
+	chown -R 47111:47111 "$T/other"
+	chmod 700 "$T/other"
+	configure "maildir $T/other" 'log stderr'
+	talk <<-'E'
+		C: USER joe
+		S~ \+OK .*
+		C: PASS secret
+		S: -ERR [SYS/PERM] The maildrop can't be opened, tell the administrator
+		S$
+	E
+	grep -q 'Permission denied' "$LOG"
+}

@@ -1,0 +1,204 @@
+# users system, syslog, and disks: in mount namespaces of their own.
+
+load ../helper
+
+setup() {
+	common_setup
+	mkdir -p "$T/home"
+	MAILDIR=$T/home/Maildir
+	make_maildir "$MAILDIR"
+	chown 47110:47110 "$T/home"
+	{
+		cat /etc/passwd
+		echo "jane:x:47110:47110::$T/home:/usr/sbin/nologin"
+		echo "expired:x:47110:47110::$T/home:/bin/sh"
+		echo "oldpass:x:47110:47110::$T/home:/bin/sh"
+		echo "mustchange:x:47110:47110::$T/home:/bin/sh"
+		echo "lockeduser:x:47110:47110::$T/home:/bin/sh"
+		echo "nohash:x:47110:47110::$T/home:/bin/sh"
+		echo "fresh:x:47110:47110::$T/home:/bin/sh"
+		echo "toor:x:0:0::$T/home:/bin/sh"
+	} >"$T/passwd"
+	local hash today
+	hash=$(mkpasswd -m sha512crypt -R 1000 secret)
+	today=$(($(date +%s) / 86400))
+	{
+		cat /etc/shadow
+		echo "jane:$hash:$today:0:99999:7:::"
+		echo "expired:$hash:$today:0:99999:7::$((today - 1)):"
+		echo "fresh:$hash:$today:0:90:7:30:$((today + 1)):"
+		echo "oldpass:$hash:$((today - 91)):0:90:7:::"
+		echo "mustchange:$hash:0:0:99999:7:::"
+		echo "lockeduser:!$hash:$today:0:99999:7:::"
+		echo "nohash:*:$today:0:99999:7:::"
+		echo "toor:$hash:$today:0:99999:7:::"
+	} >"$T/shadow"
+	chmod 600 "$T/shadow"
+	{ cat /etc/group; echo 'extra:x:47199:jane'; } >"$T/group"
+	printf 'users system\nlog stderr\n' >"$CONF"
+}
+
+# Runs a command where the system's users are those above.
+with_users() {
+	unshare --mount --propagation private bash -c '
+		T=$1; shift
+		mount --bind "$T/passwd" /etc/passwd
+		mount --bind "$T/shadow" /etc/shadow
+		mount --bind "$T/group" /etc/group
+		exec "$@"' with_users "$T" "$@"
+}
+
+talk_system() {
+	with_users "$TESTS/talk" "$POP3D" -f "$CONF" 2>>"$LOG"
+}
+
+@test "users system: passwd and shadow, the mail at ~/Maildir" {
+	printf 'a\n' | put new 1
+	talk_system <<-'E'
+		C: USER jane
+		S~ \+OK .*
+		C: PASS secret
+		S: +OK Maildrop has 1 messages (3 octets)
+		C: QUIT
+		S~ \+OK .*
+	E
+	talk_system <<-'E'
+		C: USER fresh
+		S~ \+OK .*
+		C: PASS secret
+		S~ \+OK .*
+		C: QUIT
+		S~ \+OK .*
+	E
+}
+
+@test "users system: wrong, locked, expired, unknown, uid 0: the same words, each its reason" {
+	local pair
+	for pair in jane:wrong:password lockeduser:secret:locked nohash:secret:locked \
+		expired:secret:account-expired oldpass:secret:password-expired \
+		mustchange:secret:password-must-be-changed toor:secret:unknown-user \
+		root:secret:unknown-user no-such-user:secret:unknown-user; do
+		: >"$LOG"
+		talk_system <<-E
+			C: USER ${pair%%:*}
+			S: +OK Send the password
+			C: PASS $(cut -d: -f2 <<<"$pair")
+			S: -ERR [AUTH] Wrong user name or password
+			C: QUIT
+			S~ \+OK .*
+		E
+		grep -q "login-failed address=unix user=${pair%%:*} method=PASS reason=${pair##*:}\$" "$LOG" ||
+			fail "$pair: $(cat "$LOG")"
+	done
+}
+
+@test "users system: the supplementary groups are the user's" {
+	PORT=$(free_port)
+	with_users "$POP3D" -f "$CONF" -l "127.0.0.1:$PORT" 2>>"$LOG" 3>&- &
+	SERVER=$!
+	wait_for is_connectable "$PORT"
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	read -r -u 9 _
+	printf 'USER jane\r\nPASS secret\r\n' >&9
+	read -r -u 9 _
+	read -r -u 9 line
+	[[ $line == '+OK'* ]]
+	local groups
+	groups=$(sed -n 's/^Groups:\s*//p' "/proc/$(pgrep -n -P "$SERVER")/status")
+	[[ " $groups " == *' 47199 '* ]] && [[ " $groups " != *' 0 '* ]]
+	exec 9>&-
+}
+
+@test "users system: no APOP is offered" {
+	run ! grep -q '<' <(with_users "$POP3D" -f "$CONF" <<<QUIT 2>>"$LOG")
+}
+
+@test "users system, not root: SYS/PERM for every name, and -t warns" {
+	local name
+	for name in jane root no-such-user; do
+		with_users setpriv --reuid 47110 --regid 47110 --clear-groups "$POP3D" -f "$CONF" \
+			>"$T/out" 2>>"$LOG" < <(printf 'USER %s\r\nPASS secret\r\nQUIT\r\n' "$name")
+		grep -q '^-ERR \[SYS/PERM\]' "$T/out" || fail "$name: $(cat "$T/out")"
+	done
+	grep -q 'reason=/etc/shadow: Permission denied' "$LOG"
+	run setpriv --reuid 47110 --regid 47110 --clear-groups "$POP3D" -t -f "$CONF"
+	[ "$status" = 0 ]
+	[[ $output == *'only root can read the passwords'* ]]
+}
+
+@test "syslog: LOG_MAIL, with the program's name and process id" {
+	printf 'users file %s\nmaildir %s\n' "$USERS" "$MAILDIR" >"$CONF"
+	printf 'joe:{PLAIN}secret:47110:47110\n' >"$USERS"
+	mkdir "$T/dev"
+	unshare --mount --propagation private bash -c '
+		T=$1; shift
+		mount -t tmpfs tmpfs "$T/dev"
+		cp -a /dev/null /dev/urandom "$T/dev/"
+		mount --bind "$T/dev" /dev
+		exec 3>&-
+		python3 - "$T/syslog" <<-"E" &
+			import socket, sys
+			s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+			s.bind("/dev/log")
+			s.settimeout(20)
+			with open(sys.argv[1], "wb", buffering=0) as out:
+			    while True:
+			        line = s.recv(4096)
+			        out.write(line + b"\n")
+			        if b"end address" in line: break
+		E
+		while [ ! -S /dev/log ]; do sleep 0.1; done
+		printf "USER joe\r\nPASS secret\r\nQUIT\r\n" | "$@" >"$T/out"
+		wait' syslog "$T" "$POP3D" -f "$CONF"
+	grep -q '^+OK Goodbye' "$T/out"
+	# LOG_MAIL | LOG_INFO is 22.
+	grep -qE '^<22>.* pop3d\[[0-9]+\]: login address=pipe user=joe method=PASS messages=0' "$T/syslog"
+	grep -qE '^<22>.* pop3d\[[0-9]+\]: end address=pipe user=joe reason=quit' "$T/syslog"
+}
+
+@test "a full disk: mail is fetched and deleted, and the index comes back with the room" {
+	rm -rf "$MAILDIR"
+	mkdir "$T/disk"
+	MAILDIR=$T/disk/Maildir
+	unshare --mount --propagation private bash -c '
+		set -e
+		. "$1/before"
+		mount -t tmpfs -o size=256k,mode=755 tmpfs "$T/disk"
+		make_maildir "$MAILDIR"
+		three_messages
+		dd if=/dev/zero of="$T/disk/fill" bs=4k 2>/dev/null || true
+		printf "%s\r\n" "USER joe" "PASS secret" STAT "RETR 1" "DELE 1" QUIT | "$POP3D" -f "$CONF" 2>>"$LOG" >"$T/full"
+		messages_left >"$T/left"
+		rm "$T/disk/fill"
+		printf "%s\r\n" "USER joe" "PASS secret" STAT QUIT | "$POP3D" -f "$CONF" 2>>"$LOG" >"$T/room"
+		ls "$MAILDIR" >"$T/ls-room"
+	' full "$(printf 'users file %s\nmaildir %s\nlog stderr\n' "$USERS" "$MAILDIR" >"$CONF"
+		printf 'joe:{PLAIN}secret:47110:47110\n' >"$USERS"
+		declare -p T MAILDIR CONF LOG POP3D MAIL_UID MAIL_GID >"$T/before"
+		declare -f make_maildir own put three_messages messages_left >>"$T/before"
+		echo "$T")"
+	grep -q '^+OK 3 124' "$T/full"
+	grep -q '^+OK 65 octets' "$T/full"
+	grep -q '^+OK Goodbye (2 messages left)' "$T/full"
+	[ "$(cat "$T/left")" = 2 ]
+	grep -q 'No space left on device' "$LOG"
+	grep -q '^+OK 2 59' "$T/room"
+	grep -qx 'pop3d.index' "$T/ls-room"
+}
+
+@test "a read-only file system: mail is fetched, deleting is refused truthfully, one at a time" {
+	printf 'users file %s\nmaildir %s\nlog stderr\n' "$USERS" "$MAILDIR" >"$CONF"
+	printf 'joe:{PLAIN}secret:47110:47110\n' >"$USERS"
+	three_messages
+	unshare --mount --propagation private bash -c '
+		set -e
+		T=$1 MAILDIR=$2; shift 2
+		mount --bind "$MAILDIR" "$MAILDIR"
+		mount -o remount,ro,bind "$MAILDIR"
+		printf "%s\r\n" "USER joe" "PASS secret" "RETR 1" "DELE 1" QUIT | "$@" >"$T/out"
+	' read-only "$T" "$MAILDIR" "$POP3D" -f "$CONF" 2>>"$LOG"
+	grep -q '^+OK 65 octets' "$T/out"
+	grep -q '^-ERR \[SYS/TEMP\] 1 of 1 messages not removed' "$T/out"
+	grep -q 'not-removed .*: Read-only file system' "$LOG"
+	[ "$(messages_left)" = 3 ]
+}
