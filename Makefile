@@ -32,7 +32,7 @@ OBJECTS = auth.o capa.o conf.o crypto.o index.o index_write.o lines.o listen.o l
 all: $(O)/pop3d
 
 $(O)/pop3d: $(OBJECTS:%=$(O)/%)
-	$(CC) $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS:%=$(O)/%) $(POP3D_LDLIBS) $(LDLIBS)
+	$(CC) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS:%=$(O)/%) $(POP3D_LDLIBS) $(LDLIBS)
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(O)

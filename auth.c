@@ -96,7 +96,7 @@ static bool apop_matches(const char *stored, const char *digest, const char *tim
 	return matches;
 }
 
-static bool matches(const struct auth_attempt *attempt, const struct account *account)
+static bool attempt_matches(const struct auth_attempt *attempt, const struct account *account)
 {
 	if (attempt->method == AUTH_PASS)
 		return pass_matches(account, attempt->secret);
@@ -116,8 +116,8 @@ static const char *denial(const struct auth_attempt *attempt,
 	return account->expired;
 }
 
-enum auth_verdict auth_check(const struct conf *conf,
-	const struct auth_attempt *attempt, struct account *account, char *reason)
+enum auth_verdict auth_check(const struct conf *conf, const struct auth_attempt *attempt,
+	struct account *account, char *reason)
 {
 	enum users_found found = USERS_ABSENT;
 	enum auth_verdict verdict = AUTH_GRANTED;
@@ -129,14 +129,14 @@ enum auth_verdict auth_check(const struct conf *conf,
 	if (found == USERS_BROKEN)
 		verdict = AUTH_BROKEN;
 	else
-		denied = denial(attempt, account, found, matches(attempt, account));
+		denied = denial(attempt, account, found, attempt_matches(attempt, account));
 	if (denied) {
 		verdict = AUTH_DENIED;
 		snprintf(reason, LOG_LINE_MAX, "%s", denied);
 	} else if (verdict == AUTH_GRANTED && account->broken) {
 		verdict = AUTH_BROKEN;
-		snprintf(reason, LOG_LINE_MAX, "%s:%u: %s", conf->users_file, account->line,
-			account->broken);
+		snprintf(reason, LOG_LINE_MAX, "%s:%u: %s", conf->users_file,
+			account->line, account->broken);
 	}
 	explicit_bzero(account->password, sizeof(account->password));
 	explicit_bzero(account->stand_in, sizeof(account->stand_in));

@@ -20,8 +20,9 @@ enum auth_verdict {
 
 struct auth_attempt {
 	enum auth_method method;
-	const char *user;   /* NUL-terminated, from the client */
-	const char *secret; /* AUTH_PASS: the password; AUTH_APOP: the digest, 16 octets */
+	const char *user; /* NUL-terminated, from the client */
+	const char
+		*secret; /* AUTH_PASS: the password; AUTH_APOP: the digest, 16 octets */
 	const char *timestamp; /* what the greeting said; empty: no APOP */
 };
 
@@ -31,7 +32,7 @@ int auth_timestamp(char timestamp[AUTH_TIMESTAMP_MAX], const char *hostname);
 
 /* Judges one attempt.  Fills in `account` where it is granted, and `reason`
  * (LOG_LINE_MAX octets) for the log where it is not.  The stored password is wiped. */
-enum auth_verdict auth_check(const struct conf *conf,
-	const struct auth_attempt *attempt, struct account *account, char *reason);
+enum auth_verdict auth_check(const struct conf *conf, const struct auth_attempt *attempt,
+	struct account *account, char *reason);
 
 #endif

@@ -40,7 +40,8 @@ static const struct key {
 	{"auth_timeout", "60", parse_number, FIELD(auth_timeout), 1, 86400, NULL},
 	/* RFC 1939 s.3: an autologout timer of at least ten minutes */
 	{"idle_timeout", "600", parse_number, FIELD(idle_timeout), 600, 86400, NULL},
-	{"max_connections", "1000", parse_number, FIELD(max_connections), 1, 1000000, NULL},
+	{"max_connections", "1000", parse_number, FIELD(max_connections), 1, 1000000,
+		NULL},
 	{"max_per_address", "50", parse_number, FIELD(max_per_address), 1, 1000000, NULL},
 	{"session_user", NULL, parse_session_user, 0, 0, 0, NULL},
 	{"log", "syslog", parse_choice, FIELD(log), 0, 0, log_choices},
@@ -118,7 +119,8 @@ static const char *parse_listen(struct conf *conf, const struct key *key, char *
 
 	(void)key;
 	if (!colon || !is_port(colon + 1))
-		return "must be `address:port`, such as 127.0.0.1:110, [::1]:110 or *:110";
+		return "must be `address:port`, such as 127.0.0.1:110, [::1]:110 or "
+		       "*:110";
 	*colon = '\0';
 	length = strlen(value);
 	if (value[0] == '[' && length > 2 && value[length - 1] == ']') {
@@ -141,8 +143,9 @@ static const char *parse_listen(struct conf *conf, const struct key *key, char *
  * be an RFC 822 msg-id. */
 static bool is_hostname(const char *name)
 {
-	size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz"
-				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
+	size_t length = strspn(name,
+		"abcdefghijklmnopqrstuvwxyz"
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
 
 	return length > 0 && length < 256 && name[length] == '\0' && name[0] != '.';
 }
@@ -164,11 +167,12 @@ static const char *parse_number(struct conf *conf, const struct key *key, char *
 
 	if (digits == 0 || digits > 9 || value[digits] != '\0' || number < key->least
 		|| number > key->most) {
-		snprintf(wrong, sizeof(wrong), "must be a number from %u to %u", key->least,
-			key->most);
+		snprintf(wrong, sizeof(wrong), "must be a number from %u to %u",
+			key->least, key->most);
 		return wrong;
 	}
-	memcpy((char *)conf + key->field, &(unsigned){(unsigned)number}, sizeof(unsigned));
+	memcpy((char *)conf + key->field, &(unsigned){(unsigned)number},
+		sizeof(unsigned));
 	return NULL;
 }
 
@@ -214,8 +218,8 @@ static void report_line(conf_report *report, const char *file, unsigned line,
 	report(text);
 }
 
-static unsigned load_file(struct conf *conf, const char *file, bool may_be_absent,
-	conf_report *report)
+static unsigned load_file(
+	struct conf *conf, const char *file, bool may_be_absent, conf_report *report)
 {
 	static struct lines lines;
 	unsigned mistakes = 0;
@@ -285,7 +289,8 @@ static unsigned load_option(
 static bool is_listen(const char *option)
 {
 	option += strspn(option, " \t");
-	return strncmp(option, "listen", 6) == 0 && (option[6] == ' ' || option[6] == '\t');
+	return strncmp(option, "listen", 6) == 0
+		&& (option[6] == ' ' || option[6] == '\t');
 }
 
 static unsigned load_options(
@@ -355,13 +360,13 @@ const char *conf_key(unsigned number)
 	return number < KEY_COUNT ? keys[number].name : NULL;
 }
 
-const char *conf_maildir_check(const char *template)
+const char *conf_maildir_check(const char *pattern)
 {
 	const char *p;
 
-	if (template[0] == '~' ? template[1] != '/' : template[0] != '/')
+	if (pattern[0] == '~' ? pattern[1] != '/' : pattern[0] != '/')
 		return "must begin with / or ~/";
-	for (p = template; (p = strchr(p, '%')) != NULL; p += 2) {
+	for (p = pattern; (p = strchr(p, '%')) != NULL; p += 2) {
 		if (p[1] == '\0' || !strchr("und%", p[1]))
 			return "knows only %u, %n, %d and %%";
 	}
@@ -380,33 +385,34 @@ static bool append(char path[PATH_MAX], size_t *used, const char *text, size_t l
 }
 
 const char *conf_maildir(
-	char path[PATH_MAX], const char *template, const char *user, const char *home)
+	char path[PATH_MAX], const char *pattern, const char *user, const char *home)
 {
 	const char *at = strrchr(user, '@');
 	size_t used = 0;
 	bool fits = true;
 
-	if (*template == '~') {
+	if (*pattern == '~') {
 		if (*home != '/')
 			return "the user has no home directory";
 		fits = append(path, &used, home, strlen(home));
-		template++;
+		pattern++;
 	}
-	for (; *template && fits; template++) {
-		if (*template != '%') {
-			fits = append(path, &used, template, 1);
+	for (; *pattern && fits; pattern++) {
+		if (*pattern != '%') {
+			fits = append(path, &used, pattern, 1);
 			continue;
 		}
-		switch (*++template) {
+		switch (*++pattern) {
 		case 'u':
 			fits = append(path, &used, user, strlen(user));
 			break;
 		case 'n':
-			fits = append(
-				path, &used, user, at ? (size_t)(at - user) : strlen(user));
+			fits = append(path, &used, user,
+				at ? (size_t)(at - user) : strlen(user));
 			break;
 		case 'd':
-			fits = append(path, &used, at ? at + 1 : "", at ? strlen(at + 1) : 0);
+			fits = append(
+				path, &used, at ? at + 1 : "", at ? strlen(at + 1) : 0);
 			break;
 		default:
 			fits = append(path, &used, "%", 1);

@@ -38,7 +38,7 @@ struct conf {
 
 /* Where configuration comes from: the command line, in its order. */
 struct conf_source {
-	const char *file; /* NULL: CONF_FILE, which may be absent */
+	const char *file;                      /* NULL: CONF_FILE, which may be absent */
 	const char *options[CONF_OPTIONS_MAX]; /* each 'key value' */
 	size_t option_count;
 	const char *listen[CONF_LISTEN_MAX];
@@ -51,8 +51,8 @@ typedef void conf_report(const char *text);
 /* Fills in `conf`: defaults, then the file, then the options.  An -o or -l `listen`
  * replaces those of the file.  Reports every mistake and returns how many there were;
  * conf_free() is due whatever it returns. */
-unsigned conf_load(struct conf *conf, const struct conf_source *source,
-	conf_report *report);
+unsigned conf_load(
+	struct conf *conf, const struct conf_source *source, conf_report *report);
 void conf_free(struct conf *conf);
 
 /* The names of the keys, for -V; NULL after the last. */
@@ -62,8 +62,8 @@ const char *conf_key(unsigned number);
  * stands before its last @, %d what stands after it, %% a percent sign.  Returns NULL
  * and fills in `path`, or says what is wrong.  conf_maildir_check() does without a
  * user. */
-const char *conf_maildir(char path[PATH_MAX], const char *template, const char *user,
-	const char *home);
-const char *conf_maildir_check(const char *template);
+const char *conf_maildir(
+	char path[PATH_MAX], const char *pattern, const char *user, const char *home);
+const char *conf_maildir_check(const char *pattern);
 
 #endif

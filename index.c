@@ -36,8 +36,10 @@ static int header_is_sound(const struct index_header *header, uint64_t size)
 		&& header->byte_order == INDEX_BYTE_ORDER
 		&& header->record_size == sizeof(struct index_record)
 		&& header->check == index_header_check(header)
-		&& header->count <= header->capacity && header->capacity <= INDEX_COUNT_MAX
-		&& INDEX_RECORDS_AT + header->capacity * sizeof(struct index_record) <= size;
+		&& header->count <= header->capacity
+		&& header->capacity <= INDEX_COUNT_MAX
+		&& INDEX_RECORDS_AT + header->capacity * sizeof(struct index_record)
+		<= size;
 }
 
 int index_open(struct index *index, int fd)
@@ -68,12 +70,13 @@ void index_close(struct index *index)
 
 /* `length` octets at `at`, by way of a window; NULL where the file does not have
  * them.  Good until the window is used again. */
-static const char *look(
-	const struct index *index, struct index_window *window, uint64_t at, size_t length)
+static const char *look(const struct index *index, struct index_window *window,
+	uint64_t at, size_t length)
 {
 	ssize_t got;
 
-	if (at > index->size || length > index->size - at || length > sizeof(window->data))
+	if (at > index->size || length > index->size - at
+		|| length > sizeof(window->data))
 		return NULL;
 	if (at >= window->at && at - window->at <= window->length
 		&& length <= window->length - (at - window->at))
@@ -131,7 +134,8 @@ int index_name(struct index *index, const struct index_record *record,
 	size_t length = record->name_length;
 	const char *data = look(index, &index->names, record->name_at, length);
 
-	if (!data || data[0] == '.' || memchr(data, '/', length) || memchr(data, '\0', length))
+	if (!data || data[0] == '.' || memchr(data, '/', length)
+		|| memchr(data, '\0', length))
 		return -1;
 	memcpy(name, data, length);
 	name[length] = '\0';

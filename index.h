@@ -79,7 +79,7 @@ struct index {
 	uint64_t size;
 	struct index_header header;
 	struct index_window records, names;
-	bool in_memory;     /* index_write.c: not the file, which can't be written */
+	bool in_memory;      /* index_write.c: not the file, which can't be written */
 	int in_memory_errno; /* and why */
 };
 

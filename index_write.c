@@ -15,12 +15,11 @@
 const char *index_boot(void)
 {
 	static char boot[sizeof(((struct index_header *)NULL)->boot)];
-	int fd;
 
 	if (boot[0] == '\0') {
+		int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 		ssize_t got = -1;
 
-		fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 		if (fd >= 0)
 			got = read(fd, boot, sizeof(boot) - 1);
 		if (got <= 0)
@@ -199,8 +198,7 @@ static void item_change(struct item *item, const struct index_change *change)
 static void item_seal(struct item *item, uint64_t name_at)
 {
 	item->record.name_at = name_at;
-	item->record.check
-		= index_record_check(&item->record, item->names, item->length);
+	item->record.check = index_record_check(&item->record, item->names, item->length);
 }
 
 /* The header comes last of all; the mtime then says that the file is as we left it. */
@@ -277,20 +275,22 @@ static bool amend_records(
 		header->octets -= item.record.octets;
 		item_change(&item, change);
 		header->octets += item.record.octets;
-		item_seal(&item, change->kind == INDEX_RENAMED ? change->name_at
-							       : item.record.name_at);
+		item_seal(&item,
+			change->kind == INDEX_RENAMED ? change->name_at
+						      : item.record.name_at);
 		if (!write_at(index->fd, &item.record, sizeof(item.record),
 			    INDEX_RECORDS_AT + change->number * sizeof(item.record)))
 			return false;
-		if ((item.record.flags & INDEX_IN_NEW) && change->number < header->first_new)
+		if ((item.record.flags & INDEX_IN_NEW)
+			&& change->number < header->first_new)
 			header->first_new = change->number;
 	}
 	return true;
 }
 
 /* What is added goes behind what is there: first the names, then the records. */
-static bool add_in_place(
-	struct index *index, const struct index_update *update, struct index_header *header)
+static bool add_in_place(struct index *index, const struct index_update *update,
+	struct index_header *header)
 {
 	static struct output names, records;
 	struct stat status;
@@ -331,7 +331,8 @@ static bool update_in_place(struct index *index, struct index_update *update)
 	struct index_header header = index->header, old = index->header;
 
 	if (amend_names(index, update, &header) && amend_records(index, update, &header)
-		&& add_in_place(index, update, &header) && adopt(index, index->fd, &header)) {
+		&& add_in_place(index, update, &header)
+		&& adopt(index, index->fd, &header)) {
 		advance_first_new(index, &header);
 		if (write_header(index->fd, &header, update)
 			&& adopt(index, index->fd, &header))
@@ -377,22 +378,22 @@ static void rewrite_item(struct rewriting *to, struct item *item)
 static bool rewrite_items(
 	struct rewriting *to, struct index *from, const struct index_update *update)
 {
-	const struct index_change *change = update->changes;
-	const struct index_change *end = change + update->change_count;
+	const struct index_change *changes = update->changes;
+	size_t i, next = 0;
 	struct item item;
 	uint64_t number;
-	size_t i;
 
 	for (number = 0; number < from->header.count; number++) {
 		bool gone = false;
 
 		if (!item_read(&item, from, number))
 			return false;
-		for (; change < end && change->number == number; change++) {
-			if (change->kind == INDEX_GONE)
+		for (; next < update->change_count && changes[next].number == number;
+			next++) {
+			if (changes[next].kind == INDEX_GONE)
 				gone = true;
 			else
-				item_change(&item, change);
+				item_change(&item, &changes[next]);
 		}
 		if (!gone)
 			rewrite_item(to, &item);
@@ -405,8 +406,8 @@ static bool rewrite_items(
 }
 
 /* Makes the whole file behind `fd`. */
-static bool rewrite(
-	struct rewriting *to, int fd, struct index *from, const struct index_update *update)
+static bool rewrite(struct rewriting *to, int fd, struct index *from,
+	const struct index_update *update)
 {
 	uint64_t most = from->header.count + update->added_count;
 

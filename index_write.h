@@ -12,7 +12,7 @@
 #define INDEX_FILE "pop3d.index"
 
 enum index_change_kind {
-	INDEX_GONE,   /* no longer in the maildrop */
+	INDEX_GONE, /* no longer in the maildrop */
 	INDEX_RENAMED /* `name` and `in_new` are new; its unique-id stays */,
 	INDEX_RESIZED /* `octets` and `size` are new */
 };

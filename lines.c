@@ -61,7 +61,8 @@ static void skip_line(struct lines *lines)
 	char *lf;
 
 	do {
-		lf = memchr(lines->buffer + lines->start, '\n', lines->end - lines->start);
+		lf = memchr(
+			lines->buffer + lines->start, '\n', lines->end - lines->start);
 		lines->start = lf ? (size_t)(lf - lines->buffer) + 1 : lines->end;
 	} while (!lf && fill(lines));
 }

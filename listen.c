@@ -59,8 +59,8 @@ static void log_listening(int fd)
 	char host[NI_MAXHOST], port[NI_MAXSERV];
 
 	if (getsockname(fd, (struct sockaddr *)&address, &length) == 0
-		&& getnameinfo((struct sockaddr *)&address, length, host, sizeof(host), port,
-			   sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV)
+		&& getnameinfo((struct sockaddr *)&address, length, host, sizeof(host),
+			   port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV)
 			== 0)
 		log_line(LOG_INFO, "listening address=%s port=%s", host, port);
 }
@@ -117,7 +117,8 @@ int listen_open(const struct conf *conf, int *fds)
 	size_t i, count = 0;
 
 	for (i = 0; i < conf->listen_count; i++) {
-		size_t opened = open_all(&conf->listen[i], fds + count, LISTEN_MAX - count);
+		size_t opened
+			= open_all(&conf->listen[i], fds + count, LISTEN_MAX - count);
 
 		if (opened == 0)
 			return -1;
@@ -229,7 +230,8 @@ static void accept_one(struct listener *l, int listening)
 	if (fd >= 0) {
 		serve_address(&peer, &address);
 		start_child(l, &peer, fd);
-	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS
+		|| errno == ENOMEM) {
 		const struct timespec pause = {0, 100000000};
 
 		log_line(LOG_ERR, "accept: %s", strerror(errno));
@@ -303,7 +305,6 @@ static int take_over(int listening)
 		log_fatal("listening: %s", strerror(errno));
 	close(listening);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	log_listening(fd);
 	return fd;
 }
 
@@ -331,8 +332,10 @@ int listen_run(struct conf *conf, const struct conf_source *source,
 	/* Under inetd all three are the listening socket. */
 	sandbox_null_stdio(conf->log == LOG_TO_STDERR);
 	resize_children(&l);
-	prepare(conf);
 	catch_signals(&l);
+	prepare(conf);
+	for (i = 0; i < count; i++)
+		log_listening(l.fds[i].fd);
 	while (!stop) {
 		const struct timespec idle = {IDLE_SECONDS, 0};
 		bool may_end = exit_when_idle && l.child_count == 0;

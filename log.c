@@ -38,7 +38,8 @@ static void log_list(int priority, const char *format, va_list arguments)
 
 	if (log_target == LOG_TO_STDERR)
 		prefix = snprintf(line, sizeof(line), "pop3d[%ld]: ", (long)getpid());
-	length = vsnprintf(line + prefix, LOG_LINE_MAX - (size_t)prefix, format, arguments);
+	length = vsnprintf(
+		line + prefix, LOG_LINE_MAX - (size_t)prefix, format, arguments);
 	if (length < 0)
 		return;
 	if (length > LOG_LINE_MAX - 1 - prefix)

@@ -17,8 +17,7 @@ void log_line(int priority, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* The same, and the end of the process with status EX_OSERR: for broken invariants. */
-void log_fatal(const char *format, ...)
-	__attribute__((format(printf, 1, 2), noreturn));
+void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* realloc(3) that does not return NULL: without memory the process ends. */
 void *log_memory(void *old, size_t size);

@@ -105,7 +105,7 @@ bool maildrop_unchanged(const struct index_stamp *then, const struct index_stamp
 struct index_stamp maildrop_settled(struct index_stamp stamp, time_t now)
 {
 	/* Zero where a later change might bear the same time. */
-	static const struct index_stamp unsettled;
+	static const struct index_stamp unsettled = {0};
 
 	return stamp.seconds + GRANULARITY <= now ? stamp : unsettled;
 }
@@ -115,18 +115,19 @@ static void log_unreadable(const struct scan *scan, const char *path)
 	char quoted[LOG_QUOTE_SIZE];
 
 	if (scan->unreadable > 0)
-		log_line(LOG_WARNING, "maildrop=%s: %u files can't be read, such as %s: %s",
-			path, scan->unreadable,
+		log_line(LOG_WARNING,
+			"maildrop=%s: %u files can't be read, such as %s: %s", path,
+			scan->unreadable,
 			log_quote(quoted, scan->example, strlen(scan->example)),
 			strerror(scan->example_errno));
 }
 
 /* Reads the directories in `which`, whose stamps are now `update`'s, and writes down what
  * is new.  Returns 0, or -1 with errno. */
-static int refresh(struct maildrop *m, const char *path, unsigned which,
-	struct index_update *update)
+static int refresh(
+	struct maildrop *m, const char *path, unsigned which, struct index_update *update)
 {
-	static const struct index_stamp unsettled;
+	static const struct index_stamp unsettled = {0};
 	struct scan scan = {0};
 	int error, result = -1;
 
@@ -236,11 +237,11 @@ static enum maildrop_status open_locked(struct maildrop *m, const char *path, ch
 	m->read_cur = m->index.header.cur;
 	m->read_new = m->index.header.new;
 	if (m->lock < 0)
-		log_line(LOG_NOTICE, "maildrop=%s: %s: %s: locked on this host only", path,
-			MAILDROP_LOCK_FILE, strerror(m->lock_errno));
+		log_line(LOG_NOTICE, "maildrop=%s: %s: %s: locked on this host only",
+			path, MAILDROP_LOCK_FILE, strerror(m->lock_errno));
 	if (m->index.in_memory)
-		log_line(LOG_NOTICE, "maildrop=%s: %s: %s: done without", path, INDEX_FILE,
-			strerror(m->index.in_memory_errno));
+		log_line(LOG_NOTICE, "maildrop=%s: %s: %s: done without", path,
+			INDEX_FILE, strerror(m->index.in_memory_errno));
 	return MAILDROP_OPEN;
 }
 

@@ -29,7 +29,8 @@ void maildrop_none(struct maildrop *maildrop);
 /* Locks the Maildir at `path` and brings its index up to date.  A Maildir that is not
  * there yet, in a directory that is, is an empty maildrop.  On failure nothing is held,
  * and `why` (LOG_LINE_MAX octets) is for the log. */
-enum maildrop_status maildrop_open(struct maildrop *maildrop, const char *path, char *why);
+enum maildrop_status maildrop_open(
+	struct maildrop *maildrop, const char *path, char *why);
 
 /* A read-only descriptor of the index; -1 with errno. */
 int maildrop_reader(const struct maildrop *maildrop);

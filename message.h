@@ -19,7 +19,10 @@ struct message_count {
 	char last; /* the octet before the next block; LF at the start */
 };
 
-#define MESSAGE_START {0, '\n'}
+#define MESSAGE_START \
+	{ \
+		0, '\n' \
+	}
 
 void message_count(struct message_count *count, const char *block, size_t length);
 uint64_t message_octets(const struct message_count *count);
@@ -34,7 +37,10 @@ struct message_stuffing {
 	char last;
 };
 
-#define MESSAGE_STUFFING_START {0, '\n'}
+#define MESSAGE_STUFFING_START \
+	{ \
+		0, '\n' \
+	}
 #define MESSAGE_END_MAX 5
 
 size_t message_stuff(

@@ -97,15 +97,16 @@ static void log_attempt(const struct monitor *m, int priority, const char *event
 	const struct request *request, const char *reason)
 {
 	log_line(priority, "%s address=%s user=%s method=%s reason=%s", event,
-		m->peer->address, m->tried, auth_method_name(request->login.method), reason);
+		m->peer->address, m->tried, auth_method_name(request->login.method),
+		reason);
 }
 
 /* Nothing more can be asked: the monitor may have become the user by now. */
 static bool refuse(struct monitor *m, const struct request *request,
 	enum reply_status status, const char *reason)
 {
-	log_attempt(m, status == REPLY_IN_USE ? LOG_INFO : LOG_ERR, "login-refused", request,
-		reason);
+	log_attempt(m, status == REPLY_IN_USE ? LOG_INFO : LOG_ERR, "login-refused",
+		request, reason);
 	m->state = OVER;
 	return reply_status(m, status);
 }
@@ -128,12 +129,12 @@ static enum reply_status status_of(enum maildrop_status status)
 static enum reply_status enter(
 	struct monitor *m, const struct account *account, const char *user, char *reason)
 {
-	const char *template = account->maildir[0] ? account->maildir : m->conf->maildir;
-	const char *wrong = conf_maildir_check(template);
+	const char *pattern = account->maildir[0] ? account->maildir : m->conf->maildir;
+	const char *wrong = conf_maildir_check(pattern);
 	char path[PATH_MAX];
 
 	if (!wrong)
-		wrong = conf_maildir(path, template, user, account->home);
+		wrong = conf_maildir(path, pattern, user, account->home);
 	if (wrong) {
 		snprintf(reason, LOG_LINE_MAX, "maildir: %s", wrong);
 		return REPLY_PERMANENT;
@@ -240,7 +241,8 @@ static bool handle_open(struct monitor *m, struct request *request)
 		return violation(m);
 	status = maildrop_message(&m->maildrop, request->number, &fd);
 	if (status == MESSAGE_UNREADABLE)
-		log_line(LOG_WARNING, "unreadable address=%s user=%s message=%" PRIu32 ": %s",
+		log_line(LOG_WARNING,
+			"unreadable address=%s user=%s message=%" PRIu32 ": %s",
 			m->peer->address, m->user, request->number + 1, strerror(errno));
 	reply.status = replies[status];
 	sent = reply_send(m->session, &reply, fd) == 0;
@@ -364,16 +366,17 @@ static void log_end(const struct monitor *m, const char *process)
 	milliseconds = (now.tv_sec - m->started.tv_sec) * 1000LL
 		+ (now.tv_nsec - m->started.tv_nsec) / 1000000;
 	log_line(LOG_INFO,
-		"end address=%s user=%s reason=%s fetched=%" PRIu32 " fetched_octets=%" PRIu64
-		" deleted=%" PRIu64 " deleted_octets=%" PRIu64 " left=%" PRIu64
-		" left_octets=%" PRIu64 " seconds=%lld.%03lld",
+		"end address=%s user=%s reason=%s fetched=%" PRIu32
+		" fetched_octets=%" PRIu64 " deleted=%" PRIu64 " deleted_octets=%" PRIu64
+		" left=%" PRIu64 " left_octets=%" PRIu64 " seconds=%lld.%03lld",
 		m->peer->address, m->user, reason, m->end.end.fetched,
 		m->end.end.fetched_octets, m->result.deleted, m->result.deleted_octets,
 		m->result.left, m->result.left_octets, milliseconds / 1000,
 		milliseconds % 1000);
 }
 
-void monitor_run(const struct conf *conf, const struct peer *peer, int socket, pid_t session)
+void monitor_run(
+	const struct conf *conf, const struct peer *peer, int socket, pid_t session)
 {
 	static struct monitor m;
 	char text[40];

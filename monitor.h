@@ -8,6 +8,7 @@
 
 /* Answers the session behind `socket`, which runs as process `session`, until it ends;
  * then writes the last log line. */
-void monitor_run(const struct conf *conf, const struct peer *peer, int socket, pid_t session);
+void monitor_run(
+	const struct conf *conf, const struct peer *peer, int socket, pid_t session);
 
 #endif

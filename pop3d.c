@@ -162,7 +162,7 @@ static void report_check(const char *text)
 
 static int check(const struct conf_source *source)
 {
-	struct conf conf;
+	static struct conf conf;
 	struct sandbox_user user;
 	unsigned mistakes = conf_load(&conf, source, report_check);
 	const char *wrong = sandbox_find_user(&user, conf.session_user);
@@ -249,8 +249,9 @@ static int run(
 			return serve_connection(conf, user, 0, 1);
 	}
 	if (conf->listen_count == 0) {
-		log_line(LOG_ERR, "standard input is no connection, and there is no `listen`:"
-				  " see pop3d(8)");
+		log_line(LOG_ERR,
+			"standard input is no connection, and there is no `listen`:"
+			" see pop3d(8)");
 		return EX_USAGE;
 	}
 	count = listen_open(conf, fds);
@@ -262,8 +263,8 @@ static int run(
 int main(int argc, char **argv)
 {
 	static struct options options;
-	struct sandbox_user user;
-	struct conf conf;
+	static struct sandbox_user user;
+	static struct conf conf;
 	const char *wrong;
 	unsigned mistakes;
 	bool connected;

@@ -20,7 +20,8 @@ int quota_subtract(int dir, uint64_t messages, uint64_t octets)
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -1;
 	/* One line in one write: others append to it at the same time. */
-	length = snprintf(line, sizeof(line), "-%" PRIu64 " -%" PRIu64 "\n", octets, messages);
+	length = snprintf(
+		line, sizeof(line), "-%" PRIu64 " -%" PRIu64 "\n", octets, messages);
 	put = write(fd, line, (size_t)length);
 	close(fd);
 	return put == length ? 0 : -1;

@@ -33,14 +33,14 @@ enum request_kind {
 /* Why a session ended; request_end_name() has the words for the log. */
 enum request_end {
 	END_QUIT,
-	END_CLOSED,    /* the client went without QUIT */
-	END_TIMEOUT,   /* auth_timeout or idle_timeout */
-	END_STALLED,   /* the client stopped reading */
-	END_WRITE,     /* the connection broke while writing */
+	END_CLOSED,     /* the client went without QUIT */
+	END_TIMEOUT,    /* auth_timeout or idle_timeout */
+	END_STALLED,    /* the client stopped reading */
+	END_WRITE,      /* the connection broke while writing */
 	END_UNREADABLE, /* a message could not be read to its end */
-	END_DENIED,    /* too many failed logins */
-	END_REFUSED,   /* the maildrop could not be opened */
-	END_MONITOR,   /* the monitor is gone */
+	END_DENIED,     /* too many failed logins */
+	END_REFUSED,    /* the maildrop could not be opened */
+	END_MONITOR,    /* the monitor is gone */
 	END_REASONS
 };
 
@@ -79,7 +79,7 @@ struct reply {
 	uint32_t status;
 	union {
 		char timestamp[AUTH_TIMESTAMP_MAX]; /* hello; empty: no APOP */
-		struct {                            /* login: the index's descriptor too */
+		struct { /* login: the index's descriptor too */
 			uint64_t messages, octets;
 		} login;
 		struct { /* commit */

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -17,20 +16,16 @@
  * more than all else that is done before a greeting. */
 static bool find_user(struct sandbox_user *user, const char *name, bool elsewhere)
 {
-	FILE *file = fopen("/etc/passwd", "re");
-	const struct passwd *entry = NULL;
+	const struct passwd *entry;
 
-	while (file && (entry = fgetpwent(file)) != NULL && strcmp(entry->pw_name, name) != 0)
-		;
-	if (!entry && elsewhere)
-		entry = getpwnam(name);
-	if (entry) {
-		user->uid = entry->pw_uid;
-		user->gid = entry->pw_gid;
-	}
-	if (file)
-		fclose(file);
-	return entry != NULL;
+	if (users_ids("/etc/passwd", name, &user->uid, &user->gid))
+		return true;
+	entry = elsewhere ? getpwnam(name) : NULL;
+	if (!entry)
+		return false;
+	user->uid = entry->pw_uid;
+	user->gid = entry->pw_gid;
+	return true;
 }
 
 const char *sandbox_find_user(struct sandbox_user *user, const char *name)

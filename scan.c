@@ -125,8 +125,9 @@ static int read_index(struct scan *scan, struct index *index, unsigned which)
 		scan->known = room(scan->known, scan->known_count, &scan->known_size,
 			sizeof(*scan->known));
 		known = &scan->known[scan->known_count++];
-		*known = (struct scan_known){
-			.number = number, .name = keep_name(scan, name), .in_new = in_new,
+		*known = (struct scan_known){.number = number,
+			.name = keep_name(scan, name),
+			.in_new = in_new,
 			.entry = NOBODY};
 	}
 	return 0;
@@ -219,8 +220,8 @@ static void collect_changes(struct scan *scan)
 
 		if (known->seen && known->entry == NOBODY)
 			continue;
-		scan->changes = room(scan->changes, scan->change_count, &size,
-			sizeof(*scan->changes));
+		scan->changes = room(
+			scan->changes, scan->change_count, &size, sizeof(*scan->changes));
 		change = &scan->changes[scan->change_count++];
 		memset(change, 0, sizeof(*change));
 		change->number = known->number;
@@ -422,8 +423,8 @@ static void unique_id_of(const struct scan *scan, struct index *index, uint32_t 
 	}
 }
 
-static bool is_taken(
-	const struct scan *scan, struct index *index, const char *name, const char *unique_id)
+static bool is_taken(const struct scan *scan, struct index *index, const char *name,
+	const char *unique_id)
 {
 	size_t slot = slot_of(scan, name);
 	uint32_t who;

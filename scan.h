@@ -39,7 +39,8 @@ struct scan {
 /* Reads the directories in `which` and compares them with what the index says of those
  * same directories: fills in `changes`, messages that are gone or renamed, in the order
  * of their numbers.  Returns 0, or -1 with errno. */
-int scan_compare(struct scan *scan, struct index *index, int cur, int new, unsigned which);
+int scan_compare(
+	struct scan *scan, struct index *index, int cur, int new, unsigned which);
 
 /* Looks into the files that the index does not have: fills in `added`, in the order of
  * delivery.  Returns 0, or -1 with errno. */

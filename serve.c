@@ -61,7 +61,8 @@ int serve(const struct conf *conf, const struct sandbox_user *user,
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0
 		|| (session = fork()) < 0) {
-		log_line(LOG_ERR, "no session for %s: %s", peer->address, strerror(errno));
+		log_line(
+			LOG_ERR, "no session for %s: %s", peer->address, strerror(errno));
 		return EX_OSERR;
 	}
 	if (session == 0) {

@@ -131,8 +131,9 @@ static enum next run_command(struct session *s, char *line)
 	split(space, command->rest, &arguments);
 	if (!(command->states & s->state))
 		return reply_err(s, CODE_NONE,
-			s->state == STATE_TRANSACTION ? TEXT_LOGGED_IN : TEXT_LOG_IN_FIRST, 0,
-			0);
+			s->state == STATE_TRANSACTION ? TEXT_LOGGED_IN
+						      : TEXT_LOG_IN_FIRST,
+			0, 0);
 	if (!capa_offered(s, command->capability))
 		return reply_err(s, CODE_NONE, capa_refusal(command->capability), 0, 0);
 	if (arguments.count < command->least)
@@ -211,7 +212,8 @@ void session_run(const struct conf *conf, const struct peer *peer)
 	s.monitor = SANDBOX_MONITOR;
 	s.state = STATE_AUTHORIZATION;
 	s.index.fd = -1;
-	wire_start(&s.wire, SANDBOX_IN, SANDBOX_OUT, s.monitor, 1000 * conf->auth_timeout);
+	wire_start(
+		&s.wire, SANDBOX_IN, SANDBOX_OUT, s.monitor, 1000 * conf->auth_timeout);
 	if (reply_receive(s.monitor, &hello, NULL) < 0)
 		return;
 	memcpy(s.timestamp, hello.timestamp, sizeof(s.timestamp) - 1);

@@ -22,17 +22,17 @@ struct session {
 	const struct conf *conf;
 	const struct peer *peer;
 	enum session_state state;
-	enum request_end end; /* why it ended, once it has */
+	enum request_end end;               /* why it ended, once it has */
 	char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
 	char user[REQUEST_TEXT_MAX];        /* after USER; empty: none */
 
 	/* TRANSACTION: the maildrop and what has been done to it. */
 	struct index index;
-	uint64_t count, octets;                  /* in the maildrop */
-	uint64_t deleted_count, deleted_octets;  /* of these, marked */
-	uint32_t fetched;                        /* messages sent in full */
+	uint64_t count, octets;                 /* in the maildrop */
+	uint64_t deleted_count, deleted_octets; /* of these, marked */
+	uint32_t fetched;                       /* messages sent in full */
 	uint64_t fetched_octets;
-	size_t marks_size;                       /* octets in each: a bit a message */
+	size_t marks_size; /* octets in each: a bit a message */
 	unsigned char *deleted_marks, *fetched_marks;
 };
 

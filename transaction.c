@@ -59,8 +59,8 @@ static bool parse_number(const char *text, uint64_t *number)
 
 /* The message that an argument names, and its record; false, and the reply is given, where
  * there is none that is not deleted. */
-static bool get_message(
-	struct session *s, const char *text, uint64_t *number, struct index_record *record)
+static bool get_message(struct session *s, const char *text, uint64_t *number,
+	struct index_record *record)
 {
 	if (!parse_number(text, number))
 		reply_err(s, CODE_NONE, TEXT_NOT_A_NUMBER, 0, 0);
@@ -76,7 +76,8 @@ static bool get_message(
 }
 
 /* A line of a listing: two numbers, or a number and a text. */
-static void put_listing(struct wire *wire, uint64_t number, uint64_t octets, const char *text)
+static void put_listing(
+	struct wire *wire, uint64_t number, uint64_t octets, const char *text)
 {
 	wire_number(wire, number + 1);
 	wire_string(wire, " ");
@@ -149,7 +150,8 @@ enum next cmd_list(struct session *s, const struct arguments *arguments)
 {
 	if (arguments->count == 1)
 		return list_one(s, arguments->word[0], false);
-	reply_ok(s, TEXT_SCAN_LISTING, s->count - s->deleted_count, s->octets - s->deleted_octets);
+	reply_ok(s, TEXT_SCAN_LISTING, s->count - s->deleted_count,
+		s->octets - s->deleted_octets);
 	list_all(s, false);
 	return NEXT_COMMAND;
 }
@@ -243,8 +245,9 @@ enum next cmd_retr(struct session *s, const struct arguments *arguments)
 	if (!whole)
 		return cut_off(s);
 	if (octets != record.octets)
-		request_send(s->monitor, &(struct request){.kind = REQUEST_RECOUNT,
-						 .number = (uint32_t)number});
+		request_send(s->monitor,
+			&(struct request){
+				.kind = REQUEST_RECOUNT, .number = (uint32_t)number});
 	mark(s->fetched_marks, number);
 	s->fetched++;
 	s->fetched_octets += octets;
@@ -301,7 +304,8 @@ enum next cmd_rset(struct session *s, const struct arguments *arguments)
 /* UPDATE. */
 
 /* Sends the marks that there are, a piece at a time. */
-static int send_marks(struct session *s, enum request_kind kind, const unsigned char *marks)
+static int send_marks(
+	struct session *s, enum request_kind kind, const unsigned char *marks)
 {
 	static const unsigned char none[REQUEST_MARKS];
 	size_t at, length;
@@ -327,12 +331,13 @@ static enum next quit_transaction(struct session *s)
 	struct request request = {.kind = REQUEST_COMMIT};
 	struct reply reply;
 
-	if ((s->deleted_count > 0
-		    && send_marks(s, REQUEST_DELETED, s->deleted_marks) < 0)
-		|| (s->fetched > 0 && send_marks(s, REQUEST_FETCHED, s->fetched_marks) < 0)
+	if ((s->deleted_count > 0 && send_marks(s, REQUEST_DELETED, s->deleted_marks) < 0)
+		|| (s->fetched > 0
+			&& send_marks(s, REQUEST_FETCHED, s->fetched_marks) < 0)
 		|| request_send(s->monitor, &request) < 0
 		|| reply_receive(s->monitor, &reply, NULL) < 0) {
-		reply_err(s, CODE_SYS_TEMP, s->deleted_count ? TEXT_NOT_REMOVED : TEXT_TEMPORARY,
+		reply_err(s, CODE_SYS_TEMP,
+			s->deleted_count ? TEXT_NOT_REMOVED : TEXT_TEMPORARY,
 			s->deleted_count, s->deleted_count);
 		return reply_end(s, END_MONITOR);
 	}

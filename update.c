@@ -62,7 +62,8 @@ static int look_again(struct maildrop *m)
 	time_t now = time(NULL);
 	int error, result;
 
-	if (maildrop_unchanged(&m->read_cur, &cur) && maildrop_unchanged(&m->read_new, &new))
+	if (maildrop_unchanged(&m->read_cur, &cur)
+		&& maildrop_unchanged(&m->read_new, &new))
 		return 0;
 	result = scan_compare(&scan, &m->index, m->cur, m->new, SCAN_CUR | SCAN_NEW);
 	update.changes = scan.changes;
@@ -233,7 +234,8 @@ static struct index_change *add_change(
 static void add_missing(struct commit *commit, uint64_t number)
 {
 	if (commit->missing_count == commit->missing_size) {
-		commit->missing_size = commit->missing_size ? 2 * commit->missing_size : 64;
+		commit->missing_size
+			= commit->missing_size ? 2 * commit->missing_size : 64;
 		commit->missing = log_memory(
 			commit->missing, commit->missing_size * sizeof(*commit->missing));
 	}
@@ -245,8 +247,8 @@ static void touch(struct commit *commit, bool in_new)
 	*(in_new ? &commit->touched_new : &commit->touched_cur) = true;
 }
 
-static int remove_message(
-	struct maildrop *m, struct commit *commit, uint64_t number, const struct located *at)
+static int remove_message(struct maildrop *m, struct commit *commit, uint64_t number,
+	const struct located *at)
 {
 	uint64_t octets;
 
@@ -263,10 +265,10 @@ static int remove_message(
 }
 
 /* What stays goes to cur/, with the flag S where it was fetched. */
-static int keep_message(
-	struct maildrop *m, struct commit *commit, uint64_t number, const struct located *at)
+static int keep_message(struct maildrop *m, struct commit *commit, uint64_t number,
+	const struct located *at)
 {
-	char name[INDEX_NAME_MAX + 1];
+	char name[INDEX_NAME_MAX + 1], *copy;
 	struct index_change *change;
 
 	if (!name_in_cur(at->name, is_marked(commit->marks->fetched, number), name)
@@ -277,9 +279,9 @@ static int keep_message(
 	touch(commit, at->in_new);
 	touch(commit, false);
 	change = add_change(commit, number, INDEX_RENAMED);
-	change->name = strdup(name);
-	if (!change->name)
-		log_fatal("out of memory");
+	copy = log_memory(NULL, strlen(name) + 1);
+	strcpy(copy, name);
+	change->name = copy;
 	return 0;
 }
 
@@ -302,7 +304,8 @@ static void commit_message(
 	struct located at;
 	int done;
 
-	if (!deleted && !is_marked(commit->marks->fetched, number) && !is_in_new(m, number))
+	if (!deleted && !is_marked(commit->marks->fetched, number)
+		&& !is_in_new(m, number))
 		return;
 	done = locate(m, number, &at);
 	if (done == 0)
@@ -344,7 +347,7 @@ static int compare_changes(const void *left, const void *right)
 /* The index is true again before the next session can want it. */
 static void commit_index(struct maildrop *m, struct commit *commit)
 {
-	static const struct index_stamp unsettled;
+	static const struct index_stamp unsettled = {0};
 	const struct index_header *header = &m->index.header;
 	struct index_update update = {
 		.changes = commit->changes,

@@ -155,11 +155,17 @@ static bool is_comment(const char *line)
 	return *line == '\0' || *line == '#';
 }
 
+static bool is_line_of(const char *line, const char *name)
+{
+	size_t length = strlen(name);
+
+	return strncmp(line, name, length) == 0 && line[length] == ':';
+}
+
 static enum users_found find_in_file(
 	const char *file, const char *name, struct account *account, char *why)
 {
 	static struct lines lines;
-	size_t length = strlen(name);
 	enum users_found found = USERS_ABSENT;
 	char *line, *field[FIELDS];
 
@@ -171,7 +177,7 @@ static enum users_found find_in_file(
 		if (is_comment(line) || lines.bad)
 			continue;
 		keep_stand_in(account, line);
-		if (strncmp(line, name, length) != 0 || line[length] != ':')
+		if (!is_line_of(line, name))
 			continue;
 		split(line, field);
 		account->broken = parse_fields(field, account);
@@ -227,7 +233,9 @@ static enum users_found find_in_system(
 	add_shadow(account, name);
 	errno = 0;
 	user = getpwnam(name);
-	if (!user && (errno == EIO || errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+	if (!user
+		&& (errno == EIO || errno == EMFILE || errno == ENFILE
+			|| errno == ENOMEM)) {
 		snprintf(why, LOG_LINE_MAX, "passwd: %s", strerror(errno));
 		return USERS_BROKEN;
 	}
@@ -273,6 +281,25 @@ bool users_have_secrets(const struct conf *conf)
 	return have;
 }
 
+bool users_ids(const char *file, const char *name, uid_t *uid, gid_t *gid)
+{
+	static struct lines lines;
+	bool found = false;
+	char *line, *field[FIELDS];
+
+	if (lines_open(&lines, file) < 0)
+		return false;
+	while (!found && (line = lines_next(&lines)) != NULL) {
+		if (lines.bad || !is_line_of(line, name))
+			continue;
+		split(line, field);
+		found = *field[UID] && parse_id(field[UID], 0, uid) && *field[GID]
+			&& parse_id(field[GID], 0, gid);
+	}
+	lines_close(&lines);
+	return found;
+}
+
 static int compare_names(const void *a, const void *b)
 {
 	return strcmp(a, b);
@@ -298,7 +325,7 @@ static const char *check_line(const struct conf *conf, char *line, void **names)
 {
 	struct account account = {0};
 	char *field[FIELDS], path[PATH_MAX];
-	const char *wrong, *template;
+	const char *wrong, *pattern;
 	char *name, **known;
 
 	if (!strchr(line, ':'))
@@ -315,11 +342,11 @@ static const char *check_line(const struct conf *conf, char *line, void **names)
 	wrong = parse_fields(field, &account);
 	if (!wrong)
 		wrong = check_password(account.password);
-	template = account.maildir[0] ? account.maildir : conf->maildir;
+	pattern = account.maildir[0] ? account.maildir : conf->maildir;
 	if (!wrong && account.maildir[0])
-		wrong = conf_maildir_check(template);
+		wrong = conf_maildir_check(pattern);
 	if (!wrong)
-		wrong = conf_maildir(path, template, field[NAME], account.home);
+		wrong = conf_maildir(path, pattern, field[NAME], account.home);
 	explicit_bzero(&account, sizeof(account));
 	return wrong;
 }
@@ -340,8 +367,8 @@ static unsigned check_file(const struct conf *conf, conf_report *report)
 		return 1;
 	}
 	if (fstat(lines.fd, &status) == 0 && (status.st_mode & 077) != 0) {
-		snprintf(text, sizeof(text), "%s: warning: others than its owner have access",
-			file);
+		snprintf(text, sizeof(text),
+			"%s: warning: others than its owner have access", file);
 		report(text);
 	}
 	while ((line = lines_next(&lines)) != NULL) {
@@ -350,7 +377,8 @@ static unsigned check_file(const struct conf *conf, conf_report *report)
 		if (!wrong && !is_comment(line))
 			wrong = check_line(conf, line, &names);
 		if (wrong) {
-			snprintf(text, sizeof(text), "%s:%u: %s", file, lines.number, wrong);
+			snprintf(text, sizeof(text), "%s:%u: %s", file, lines.number,
+				wrong);
 			report(text);
 			mistakes++;
 		}

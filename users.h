@@ -12,11 +12,11 @@
 struct account {
 	uid_t uid; /* 0 where the users file gives none and pop3d runs as root */
 	gid_t gid;
-	bool system;                       /* in passwd, with supplementary groups */
-	const char *expired;               /* why it may not log in any more, or NULL */
-	const char *broken;                /* what keeps it from working, or NULL */
-	char home[PATH_MAX];               /* empty: none */
-	char maildir[PATH_MAX];            /* its own template; empty: the configured one */
+	bool system;            /* in passwd, with supplementary groups */
+	const char *expired;    /* why it may not log in any more, or NULL */
+	const char *broken;     /* what keeps it from working, or NULL */
+	char home[PATH_MAX];    /* empty: none */
+	char maildir[PATH_MAX]; /* its own template; empty: the configured one */
 	char password[USERS_PASSWORD_MAX]; /* as stored; wipe it */
 	char stand_in[USERS_PASSWORD_MAX]; /* a hash for whom has none; wipe it */
 	unsigned line;                     /* of the users file, or 0 */
@@ -48,6 +48,10 @@ const char *users_secret(const char *password);
 
 /* The crypt(3) hash behind {CRYPT} or nothing, or NULL.  Points into `password`. */
 const char *users_hash(const char *password);
+
+/* The ids in the line of `name` in a file such as /etc/passwd.  Returns false where there is
+ * no such line, or it is no good. */
+bool users_ids(const char *file, const char *name, uid_t *uid, gid_t *gid);
 
 /* Reads the whole of what `users` names and reports what is wrong; returns how many
  * mistakes there were.  Warnings are reported and not counted. */

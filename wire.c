@@ -199,7 +199,8 @@ static enum wire_line take_line(struct wire *wire, char *lf, char **line)
 {
 	char *first = wire->input + wire->start;
 	size_t length = (size_t)(lf - first) + 1;
-	bool bad = wire->swallowing || length > WIRE_LINE_MAX || memchr(first, '\0', length);
+	bool bad = wire->swallowing || length > WIRE_LINE_MAX
+		|| memchr(first, '\0', length);
 
 	wire->start += length;
 	wire->swallowing = false;

@@ -22,7 +22,7 @@ enum wire_state {
 
 struct wire {
 	int in, out;
-	int watch;         /* a descriptor whose hang-up ends it all */
+	int watch; /* a descriptor whose hang-up ends it all */
 	bool out_is_socket;
 	enum wire_state state;
 	int64_t deadline;  /* of the next wait, in milliseconds of the monotonic clock */

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2119,SC2120,SC2034,SC2312 # arguments may be left out
 # Mail programs that others wrote, fetching and deleting everything over port $1 of the
 # loopback into the empty folder $2, a file a message.
 

@@ -144,6 +144,7 @@ check_left() {
 	done
 }
 
+# bats test_tags=moments
 @test "killed at many moments of many sessions, the Maildir stays whole" {
 	local i monitor
 	prepare

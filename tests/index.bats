@@ -28,6 +28,7 @@ many_messages() {
 	own "$MAILDIR"
 }
 
+# bats test_tags=calls
 @test "an unchanged maildrop: no directory and no message is read, whatever its size" {
 	local size calls
 	for size in 10 20000; do
@@ -44,6 +45,7 @@ many_messages() {
 	[ "$(tr ' ' '\n' <<<"$calls" | sort -u | grep -c .)" = 1 ] || fail "system calls: $calls"
 }
 
+# bats test_tags=calls
 @test "new mail only: the old messages are neither listed nor read" {
 	local size calls
 	for size in 10 20000; do
@@ -62,6 +64,7 @@ many_messages() {
 	[ "$(tr ' ' '\n' <<<"$calls" | sort -u | grep -c .)" = 1 ] || fail "system calls: $calls"
 }
 
+# bats test_tags=calls
 @test "a size once computed holds: messages are read once, though the folders change" {
 	many_messages cur 100
 	listing >"$T/one"
@@ -135,6 +138,7 @@ with open(sys.argv[1], "r+b") as f:
 	done
 }
 
+# bats test_tags=calls
 @test "after another start of the system, the whole of it is checked and the folders are read" {
 	three_messages
 	settle

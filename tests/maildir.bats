@@ -80,6 +80,7 @@ sys.stdout.buffer.write(b'x' * (s - 1) + b'\r\n.\r\n\n.')" "$size" | put cur 1:2
 	exact "$MAILDIR/new/1"
 }
 
+# bats test_tags=large
 @test "octets: the sum is right above 4 GiB (sparse messages of 5 GiB)" {
 	truncate -s 5G "$MAILDIR/cur/1:2,"
 	printf 'end\n' >>"$MAILDIR/cur/1:2,"
@@ -98,6 +99,7 @@ sys.stdout.buffer.write(b'x' * (s - 1) + b'\r\n.\r\n\n.')" "$size" | put cur 1:2
 	E
 }
 
+# bats test_tags=large
 @test "a message of 5 GiB is sent to its end" {
 	truncate -s 5G "$MAILDIR/cur/1:2,"
 	printf '\nend' >>"$MAILDIR/cur/1:2,"
