@@ -26,8 +26,8 @@ POP3D_CFLAGS = -std=c11 -Wall -Wextra -Wshadow -Wconversion $(HARDEN_CFLAGS)
 POP3D_LDLIBS = -lcrypt -ldl
 
 OBJECTS = auth.o capa.o conf.o crypto.o index.o index_write.o lines.o listen.o log.o \
-	login.o maildrop.o message.o monitor.o pop3d.o quota.o request.o sandbox.o scan.o \
-	serve.o session.o text.o transaction.o update.o users.o wire.o
+	login.o maildrop.o marks.o memory.o message.o monitor.o pop3d.o quota.o request.o \
+	sandbox.o scan.o serve.o session.o text.o transaction.o update.o users.o wire.o
 
 all: $(O)/pop3d
 
@@ -83,8 +83,12 @@ uninstall:
 dist:
 	git archive --prefix=pop3d-$(VERSION)/ -o pop3d-$(VERSION).tar.gz HEAD
 
+# Applies .clang-format.
+format:
+	clang-format -i *.c *.h tests/*.c
+
 clean:
 	rm -rf build
 	rm -f *.o *.d pop3d fault.so unit
 
-.PHONY: all check install uninstall dist clean
+.PHONY: all check install uninstall dist format clean

@@ -96,7 +96,8 @@ static bool apop_matches(const char *stored, const char *digest, const char *tim
 	return matches;
 }
 
-static bool attempt_matches(const struct auth_attempt *attempt, const struct account *account)
+static bool attempt_matches(
+	const struct auth_attempt *attempt, const struct account *account)
 {
 	if (attempt->method == AUTH_PASS)
 		return pass_matches(account, attempt->secret);
@@ -129,7 +130,8 @@ enum auth_verdict auth_check(const struct conf *conf, const struct auth_attempt 
 	if (found == USERS_BROKEN)
 		verdict = AUTH_BROKEN;
 	else
-		denied = denial(attempt, account, found, attempt_matches(attempt, account));
+		denied = denial(
+			attempt, account, found, attempt_matches(attempt, account));
 	if (denied) {
 		verdict = AUTH_DENIED;
 		snprintf(reason, LOG_LINE_MAX, "%s", denied);

@@ -2,6 +2,7 @@
  * user that pop3d was started as. */
 #include "conf.h"
 #include "lines.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,10 +52,8 @@ static const struct key {
 
 static void set_string(char **field, const char *value)
 {
-	size_t size = strlen(value) + 1;
-
-	*field = log_memory(*field, size);
-	memcpy(*field, value, size);
+	free(*field);
+	*field = memory_copy(value);
 }
 
 static const char *parse_users(struct conf *conf, const struct key *key, char *value)

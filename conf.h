@@ -25,7 +25,7 @@ struct conf_listen {
 struct conf {
 	enum users_kind users;
 	char *users_file; /* with USERS_FILE: an absolute path */
-	char *maildir;    /* a template: see conf_maildir() */
+	char *maildir;    /* a pattern: see conf_maildir() */
 	enum plaintext plaintext;
 	struct conf_listen listen[CONF_LISTEN_MAX];
 	size_t listen_count;

@@ -1,33 +1,22 @@
 /* Reading pop3d.index.  Runs in both processes; nothing in the file is trusted. */
 #include "index.h"
+#include "hash.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-/* FNV-1a, 64 bits: enough to notice what a crash has torn. */
-static uint64_t fnv(uint64_t hash, const void *data, size_t length)
-{
-	const unsigned char *p = data;
-
-	while (length-- > 0)
-		hash = (hash ^ *p++) * 0x100000001b3u;
-	return hash;
-}
-
-#define FNV_START 0xcbf29ce484222325u
-
 uint64_t index_header_check(const struct index_header *header)
 {
-	return fnv(FNV_START, header, offsetof(struct index_header, check));
+	return hash(HASH_START, header, offsetof(struct index_header, check));
 }
 
 uint64_t index_record_check(
 	const struct index_record *record, const char *names, size_t length)
 {
-	uint64_t hash = fnv(FNV_START, record, offsetof(struct index_record, check));
+	uint64_t ours = hash(HASH_START, record, offsetof(struct index_record, check));
 
-	return fnv(hash, names, length);
+	return hash(ours, names, length);
 }
 
 static int header_is_sound(const struct index_header *header, uint64_t size)

@@ -3,6 +3,7 @@
 #include "listen.h"
 #include "crypto.h"
 #include "index_write.h"
+#include "memory.h"
 #include "serve.h"
 
 #include <errno.h>
@@ -239,18 +240,13 @@ static void accept_one(struct listener *l, int listening)
 	}
 }
 
-static void report(const char *text)
-{
-	log_line(LOG_ERR, "%s", text);
-}
-
 static void resize_children(struct listener *l)
 {
 	size_t size = l->conf->max_connections;
 
 	if (size < l->child_count)
 		size = l->child_count;
-	l->children = log_memory(l->children, size * sizeof(*l->children));
+	l->children = memory_resize(l->children, size * sizeof(*l->children));
 }
 
 /* SIGHUP: what is wrong leaves everything as it was.  Addresses are not opened anew. */
@@ -261,7 +257,7 @@ static void read_again(struct listener *l)
 	const char *wrong;
 
 	reload = 0;
-	if (conf_load(&conf, l->source, report) > 0) {
+	if (conf_load(&conf, l->source, log_report) > 0) {
 		log_line(LOG_ERR, "configuration not reloaded");
 		conf_free(&conf);
 		return;

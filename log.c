@@ -4,7 +4,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -59,6 +58,11 @@ void log_line(int priority, const char *format, ...)
 	va_end(arguments);
 }
 
+void log_report(const char *text)
+{
+	log_line(LOG_ERR, "%s", text);
+}
+
 void log_fatal(const char *format, ...)
 {
 	va_list arguments;
@@ -67,15 +71,6 @@ void log_fatal(const char *format, ...)
 	log_list(LOG_CRIT, format, arguments);
 	va_end(arguments);
 	_exit(EX_OSERR);
-}
-
-void *log_memory(void *old, size_t size)
-{
-	void *memory = realloc(old, size);
-
-	if (!memory)
-		log_fatal("out of memory");
-	return memory;
 }
 
 const char *log_quote(char out[LOG_QUOTE_SIZE], const char *text, size_t length)

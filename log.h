@@ -16,11 +16,11 @@ void log_open(enum log_target target);
 void log_line(int priority, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The same, and the end of the process with status EX_OSERR: for broken invariants. */
-void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* A whole line, an error: what conf_load() and users_check() report to. */
+void log_report(const char *text);
 
-/* realloc(3) that does not return NULL: without memory the process ends. */
-void *log_memory(void *old, size_t size);
+/* The same as log_line(), and the end of the process with status EX_OSERR: for broken invariants. */
+void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* Text that someone else chose, fit for a log line: what is not printable ASCII, and
  * space, quote, backslash and `=`, as \xHH; cut after LOG_QUOTE_MAX octets with `...`.

@@ -48,7 +48,7 @@ enum message_status maildrop_message(struct maildrop *maildrop, uint64_t number,
 /* Counts the octets of a message again, for the sessions to come. */
 void maildrop_recount(struct maildrop *maildrop, uint64_t number);
 
-/* Marks of the session, a bit a message: bit n % 8 of octet n / 8. */
+/* What the session has marked: see marks.h. */
 struct maildrop_marks {
 	const unsigned char *deleted, *fetched;
 };

@@ -6,13 +6,13 @@
  * is wrong ends the session. */
 #include "monitor.h"
 #include "maildrop.h"
+#include "marks.h"
 #include "sandbox.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -129,12 +129,9 @@ static enum reply_status status_of(enum maildrop_status status)
 static enum reply_status enter(
 	struct monitor *m, const struct account *account, const char *user, char *reason)
 {
-	const char *pattern = account->maildir[0] ? account->maildir : m->conf->maildir;
-	const char *wrong = conf_maildir_check(pattern);
 	char path[PATH_MAX];
+	const char *wrong = users_maildir(path, m->conf, user, account);
 
-	if (!wrong)
-		wrong = conf_maildir(path, pattern, user, account->home);
 	if (wrong) {
 		snprintf(reason, LOG_LINE_MAX, "maildir: %s", wrong);
 		return REPLY_PERMANENT;
@@ -145,16 +142,6 @@ static enum reply_status enter(
 		return REPLY_PERMANENT;
 	}
 	return status_of(maildrop_open(&m->maildrop, path, reason));
-}
-
-static unsigned char *new_marks(size_t size)
-{
-	void *marks = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (marks == MAP_FAILED)
-		log_fatal("out of memory");
-	return marks;
 }
 
 static bool grant(struct monitor *m, const struct request *request)
@@ -169,9 +156,11 @@ static bool grant(struct monitor *m, const struct request *request)
 	m->count = reply.login.messages = header->count;
 	reply.login.octets = m->result.left_octets = header->octets;
 	m->result.left = header->count;
-	m->marks_size = (size_t)(m->count / 8 + 1);
-	m->deleted_marks = new_marks(m->marks_size);
-	m->fetched_marks = new_marks(m->marks_size);
+	m->marks_size = marks_size(m->count);
+	m->deleted_marks = marks_new(m->marks_size);
+	m->fetched_marks = marks_new(m->marks_size);
+	if (!m->deleted_marks || !m->fetched_marks)
+		log_fatal("out of memory");
 	m->state = TRANSACTION;
 	strcpy(m->user, m->tried);
 	log_line(LOG_INFO,

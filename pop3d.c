@@ -150,11 +150,6 @@ static void open_early_log(void)
 	log_open(is_null || stderr_is_client() ? LOG_TO_SYSLOG : LOG_TO_STDERR);
 }
 
-static void report(const char *text)
-{
-	log_line(LOG_ERR, "%s", text);
-}
-
 static void report_check(const char *text)
 {
 	fprintf(stderr, "%s\n", text);
@@ -278,12 +273,12 @@ int main(int argc, char **argv)
 	signal(SIGXFSZ, SIG_IGN);
 	connected = is_socket(0) && !is_listening(0) && options.source.listen_count == 0;
 	open_early_log();
-	mistakes = conf_load(&conf, &options.source, report);
+	mistakes = conf_load(&conf, &options.source, log_report);
 	wrong = sandbox_find_user(&user, conf.session_user);
 	if (!wrong && conf.log == LOG_TO_STDERR && stderr_is_client())
 		wrong = "log: stderr is the client's connection here, use syslog";
 	if (wrong)
-		report(wrong);
+		log_report(wrong);
 	if (wrong || mistakes > 0)
 		return fail_configuration(connected);
 	return run(&conf, &options.source, &user);

@@ -74,7 +74,7 @@ static ssize_t receive_packet(int from, void *packet, size_t length, int *fd)
 	header = fd && got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
-	return message.msg_flags & MSG_TRUNC ? -1 : got;
+	return (message.msg_flags & MSG_TRUNC) ? -1 : got;
 }
 
 int request_send(int monitor, const struct request *request)

@@ -2,7 +2,8 @@
  * unique-ids and order.  Runs in the monitor, as the user. */
 #include "scan.h"
 #include "crypto.h"
-#include "log.h"
+#include "hash.h"
+#include "memory.h"
 #include "message.h"
 
 #include <dirent.h>
@@ -32,22 +33,13 @@ struct scan_known {
 	uint32_t entry; /* that it is now, where it is not what it was */
 };
 
-/* Room for one more in an array. */
-static void *room(void *array, size_t count, size_t *size, size_t item)
-{
-	if (count < *size)
-		return array;
-	*size = *size ? 2 * *size : 256;
-	return log_memory(array, *size * item);
-}
-
 static size_t keep_name(struct scan *scan, const char *name)
 {
 	size_t length = strlen(name) + 1, at = scan->names_used;
 
-	while (scan->names_size - scan->names_used < length) {
-		scan->names_size = scan->names_size ? 2 * scan->names_size : 16384;
-		scan->names = log_memory(scan->names, scan->names_size);
+	while (scan->names_room - scan->names_used < length) {
+		scan->names_room = scan->names_room ? 2 * scan->names_room : 16384;
+		scan->names = memory_resize(scan->names, scan->names_room);
 	}
 	memcpy(scan->names + at, name, length);
 	scan->names_used += length;
@@ -87,8 +79,8 @@ static int read_directory(struct scan *scan, int dir, bool in_new)
 			continue;
 		if (file->d_type != DT_REG && file->d_type != DT_UNKNOWN)
 			continue;
-		scan->entries = room(scan->entries, scan->entry_count, &scan->entry_size,
-			sizeof(*scan->entries));
+		scan->entries = memory_grow(scan->entries, scan->entry_count,
+			&scan->entry_room, sizeof(*scan->entries));
 		entry = &scan->entries[scan->entry_count++];
 		memset(entry, 0, sizeof(*entry));
 		entry->name = keep_name(scan, file->d_name);
@@ -122,8 +114,8 @@ static int read_index(struct scan *scan, struct index *index, unsigned which)
 			errno = EBADMSG;
 			return -1;
 		}
-		scan->known = room(scan->known, scan->known_count, &scan->known_size,
-			sizeof(*scan->known));
+		scan->known = memory_grow(scan->known, scan->known_count,
+			&scan->known_room, sizeof(*scan->known));
 		known = &scan->known[scan->known_count++];
 		*known = (struct scan_known){.number = number,
 			.name = keep_name(scan, name),
@@ -144,12 +136,9 @@ static const char *name_of(const struct scan *scan, uint32_t who)
 
 static size_t slot_of(const struct scan *scan, const char *name)
 {
-	size_t i, length = base_length(name);
-	uint64_t hash = 0xcbf29ce484222325u;
+	uint64_t mixed = hash(HASH_START, name, base_length(name));
 
-	for (i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)name[i]) * 0x100000001b3u;
-	return (size_t)(hash ^ hash >> 32) & (scan->table_size - 1);
+	return (size_t)(mixed ^ mixed >> 32) & (scan->table_size - 1);
 }
 
 static void table_add(struct scan *scan, uint32_t who)
@@ -181,7 +170,7 @@ static void table_make(struct scan *scan)
 	scan->table_size = 64;
 	while (scan->table_size < 2 * (scan->known_count + scan->entry_count))
 		scan->table_size *= 2;
-	scan->table = log_memory(NULL, scan->table_size * sizeof(*scan->table));
+	scan->table = memory_resize(NULL, scan->table_size * sizeof(*scan->table));
 	memset(scan->table, 0xff, scan->table_size * sizeof(*scan->table));
 	for (who = 0; who < scan->known_count; who++)
 		table_add(scan, who);
@@ -211,7 +200,7 @@ static void match(struct scan *scan, uint32_t number, bool exactly)
 
 static void collect_changes(struct scan *scan)
 {
-	size_t size = 0;
+	size_t room = 0;
 	uint32_t who;
 
 	for (who = 0; who < scan->known_count; who++) {
@@ -220,8 +209,8 @@ static void collect_changes(struct scan *scan)
 
 		if (known->seen && known->entry == NOBODY)
 			continue;
-		scan->changes = room(
-			scan->changes, scan->change_count, &size, sizeof(*scan->changes));
+		scan->changes = memory_grow(
+			scan->changes, scan->change_count, &room, sizeof(*scan->changes));
 		change = &scan->changes[scan->change_count++];
 		memset(change, 0, sizeof(*change));
 		change->number = known->number;
@@ -458,8 +447,7 @@ static bool give_unique_id(struct scan *scan, struct index *index, uint32_t numb
 			if (!hash_base(name, copy++, unique_id))
 				return false;
 		} while (is_taken(scan, index, name, unique_id));
-		entry->unique_id = log_memory(NULL, sizeof(unique_id));
-		strcpy(entry->unique_id, unique_id);
+		entry->unique_id = memory_copy(unique_id);
 	}
 	table_add(scan, (uint32_t)scan->known_count + number);
 	return true;
@@ -503,7 +491,7 @@ int scan_measure(struct scan *scan, struct index *index, int cur, int new)
 	keep_new_messages(scan, cur, new);
 	if (scan->entry_count == 0)
 		return 0;
-	scan->added = log_memory(NULL, scan->entry_count * sizeof(*scan->added));
+	scan->added = memory_resize(NULL, scan->entry_count * sizeof(*scan->added));
 	for (i = 0; i < scan->entry_count; i++) {
 		struct scan_entry *entry = &scan->entries[i];
 

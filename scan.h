@@ -27,11 +27,11 @@ struct scan {
 
 	/* scan.c's own */
 	char *names;
-	size_t names_used, names_size;
+	size_t names_used, names_room;
 	struct scan_entry *entries;
-	size_t entry_count, entry_size;
+	size_t entry_count, entry_room;
 	struct scan_known *known;
-	size_t known_count, known_size;
+	size_t known_count, known_room;
 	uint32_t *table;
 	size_t table_size;
 };

@@ -2,30 +2,11 @@
  * the session, which reads the index and sends messages; the monitor opens and removes
  * them. */
 #include "command.h"
+#include "marks.h"
 #include "message.h"
 
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
-
-static bool is_marked(const unsigned char *marks, uint64_t number)
-{
-	return marks[number / 8] >> (number % 8) & 1;
-}
-
-static void mark(unsigned char *marks, uint64_t number)
-{
-	marks[number / 8] |= (unsigned char)(1 << (number % 8));
-}
-
-/* Zeroes that take memory only where they are written to; NULL where there is none. */
-static unsigned char *new_marks(size_t size)
-{
-	void *marks = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return marks == MAP_FAILED ? NULL : marks;
-}
 
 bool transaction_enter(struct session *s, const struct reply *reply, int fd)
 {
@@ -35,9 +16,9 @@ bool transaction_enter(struct session *s, const struct reply *reply, int fd)
 	s->octets = s->index.header.octets;
 	if (s->count != reply->login.messages || s->octets != reply->login.octets)
 		return false;
-	s->marks_size = (size_t)(s->count / 8 + 1);
-	s->deleted_marks = new_marks(s->marks_size);
-	s->fetched_marks = new_marks(s->marks_size);
+	s->marks_size = marks_size(s->count);
+	s->deleted_marks = marks_new(s->marks_size);
+	s->fetched_marks = marks_new(s->marks_size);
 	return s->deleted_marks && s->fetched_marks;
 }
 
@@ -66,7 +47,7 @@ static bool get_message(struct session *s, const char *text, uint64_t *number,
 		reply_err(s, CODE_NONE, TEXT_NOT_A_NUMBER, 0, 0);
 	else if (*number < 1 || *number > s->count)
 		reply_err(s, CODE_NONE, TEXT_NO_MESSAGE, s->count, 0);
-	else if (is_marked(s->deleted_marks, *number - 1))
+	else if (marks_has(s->deleted_marks, *number - 1))
 		reply_err(s, CODE_NONE, TEXT_IS_DELETED, *number, 0);
 	else if (index_record(&s->index, --*number, record) < 0)
 		reply_err(s, CODE_SYS_TEMP, TEXT_BROKEN_INDEX, 0, 0);
@@ -123,7 +104,7 @@ static void list_all(struct session *s, bool unique)
 	uint64_t number;
 
 	for (number = 0; number < s->count; number++) {
-		if (is_marked(s->deleted_marks, number))
+		if (marks_has(s->deleted_marks, number))
 			continue;
 		if (!put_message(s, number, unique) && s->wire.state != WIRE_OPEN)
 			return;
@@ -248,7 +229,7 @@ enum next cmd_retr(struct session *s, const struct arguments *arguments)
 		request_send(s->monitor,
 			&(struct request){
 				.kind = REQUEST_RECOUNT, .number = (uint32_t)number});
-	mark(s->fetched_marks, number);
+	marks_set(s->fetched_marks, number);
 	s->fetched++;
 	s->fetched_octets += octets;
 	return NEXT_COMMAND;
@@ -280,7 +261,7 @@ enum next cmd_dele(struct session *s, const struct arguments *arguments)
 
 	if (!get_message(s, arguments->word[0], &number, &record))
 		return NEXT_COMMAND;
-	mark(s->deleted_marks, number);
+	marks_set(s->deleted_marks, number);
 	s->deleted_count++;
 	s->deleted_octets += record.octets;
 	return reply_ok(s, TEXT_MARKED, number + 1, 0);
@@ -296,7 +277,7 @@ enum next cmd_rset(struct session *s, const struct arguments *arguments)
 {
 	(void)arguments;
 	if (s->deleted_count > 0)
-		madvise(s->deleted_marks, s->marks_size, MADV_DONTNEED);
+		marks_clear(s->deleted_marks, s->marks_size);
 	s->deleted_count = s->deleted_octets = 0;
 	return reply_ok(s, TEXT_RESET, s->count, s->octets);
 }
@@ -308,13 +289,13 @@ static int send_marks(
 	struct session *s, enum request_kind kind, const unsigned char *marks)
 {
 	static const unsigned char none[REQUEST_MARKS];
-	size_t at, length;
+	size_t at;
 
 	for (at = 0; at < s->marks_size; at += REQUEST_MARKS) {
 		struct request request
 			= {.kind = kind, .number = (uint32_t)(at / REQUEST_MARKS)};
+		size_t length = s->marks_size - at;
 
-		length = s->marks_size - at;
 		if (length > REQUEST_MARKS)
 			length = REQUEST_MARKS;
 		if (memcmp(marks + at, none, length) == 0)

@@ -5,6 +5,8 @@
  * looked for under all names that are there now; the index is amended in place, for the
  * session is reading it. */
 #include "maildrop.h"
+#include "marks.h"
+#include "memory.h"
 #include "quota.h"
 #include "scan.h"
 
@@ -202,28 +204,20 @@ struct commit {
 	const struct maildrop_marks *marks;
 	struct maildrop_result *result;
 	struct index_change *changes;
-	size_t count, size;
+	size_t count, room;
 	uint64_t *missing; /* numbers of messages that were not where the index says */
-	size_t missing_count, missing_size;
+	size_t missing_count, missing_room;
 	bool touched_cur, touched_new;
 	uint64_t quota_messages, quota_octets;
 };
-
-static bool is_marked(const unsigned char *marks, uint64_t number)
-{
-	return marks[number / 8] >> (number % 8) & 1;
-}
 
 static struct index_change *add_change(
 	struct commit *commit, uint64_t number, enum index_change_kind kind)
 {
 	struct index_change *change;
 
-	if (commit->count == commit->size) {
-		commit->size = commit->size ? 2 * commit->size : 64;
-		commit->changes = log_memory(
-			commit->changes, commit->size * sizeof(*commit->changes));
-	}
+	commit->changes = memory_grow(
+		commit->changes, commit->count, &commit->room, sizeof(*commit->changes));
 	change = &commit->changes[commit->count++];
 	memset(change, 0, sizeof(*change));
 	change->number = number;
@@ -233,12 +227,8 @@ static struct index_change *add_change(
 
 static void add_missing(struct commit *commit, uint64_t number)
 {
-	if (commit->missing_count == commit->missing_size) {
-		commit->missing_size
-			= commit->missing_size ? 2 * commit->missing_size : 64;
-		commit->missing = log_memory(
-			commit->missing, commit->missing_size * sizeof(*commit->missing));
-	}
+	commit->missing = memory_grow(commit->missing, commit->missing_count,
+		&commit->missing_room, sizeof(*commit->missing));
 	commit->missing[commit->missing_count++] = number;
 }
 
@@ -268,10 +258,10 @@ static int remove_message(struct maildrop *m, struct commit *commit, uint64_t nu
 static int keep_message(struct maildrop *m, struct commit *commit, uint64_t number,
 	const struct located *at)
 {
-	char name[INDEX_NAME_MAX + 1], *copy;
+	char name[INDEX_NAME_MAX + 1];
 	struct index_change *change;
 
-	if (!name_in_cur(at->name, is_marked(commit->marks->fetched, number), name)
+	if (!name_in_cur(at->name, marks_has(commit->marks->fetched, number), name)
 		|| (!at->in_new && strcmp(at->name, name) == 0))
 		return 0;
 	if (rename_new(at->dir, at->name, m->cur, name) < 0)
@@ -279,9 +269,7 @@ static int keep_message(struct maildrop *m, struct commit *commit, uint64_t numb
 	touch(commit, at->in_new);
 	touch(commit, false);
 	change = add_change(commit, number, INDEX_RENAMED);
-	copy = log_memory(NULL, strlen(name) + 1);
-	strcpy(copy, name);
-	change->name = copy;
+	change->name = memory_copy(name);
 	return 0;
 }
 
@@ -299,12 +287,12 @@ static bool is_in_new(struct maildrop *m, uint64_t number)
 static void commit_message(
 	struct maildrop *m, struct commit *commit, uint64_t number, bool again)
 {
-	bool deleted = is_marked(commit->marks->deleted, number);
+	bool deleted = marks_has(commit->marks->deleted, number);
 	struct maildrop_result *result = commit->result;
 	struct located at;
 	int done;
 
-	if (!deleted && !is_marked(commit->marks->fetched, number)
+	if (!deleted && !marks_has(commit->marks->fetched, number)
 		&& !is_in_new(m, number))
 		return;
 	done = locate(m, number, &at);
@@ -331,7 +319,7 @@ static void commit_missing(struct maildrop *m, struct commit *commit)
 		return;
 	}
 	for (i = 0; i < commit->missing_count; i++) {
-		if (is_marked(commit->marks->deleted, commit->missing[i])
+		if (marks_has(commit->marks->deleted, commit->missing[i])
 			&& commit->result->failed++ == 0)
 			commit->result->error = errno;
 	}

@@ -86,7 +86,7 @@ static bool parse_id(const char *text, unsigned ours, unsigned *id)
 	unsigned long long number = strtoull(text, NULL, 10);
 
 	*id = *text ? (unsigned)number : ours;
-	return text[digits] == '\0' && digits <= 10 && number < UINT32_MAX;
+	return digits <= 10 && text[digits] == '\0' && number < UINT32_MAX;
 }
 
 /* The value of `key=` in the extra field, which is cut into pieces. */
@@ -261,6 +261,15 @@ enum users_found users_find(
 	return find_in_system(name, account, why);
 }
 
+const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const char *name,
+	const struct account *account)
+{
+	const char *pattern = account->maildir[0] ? account->maildir : conf->maildir;
+	const char *wrong = conf_maildir_check(pattern);
+
+	return wrong ? wrong : conf_maildir(path, pattern, name, account->home);
+}
+
 bool users_have_secrets(const struct conf *conf)
 {
 	static struct lines lines;
@@ -325,7 +334,7 @@ static const char *check_line(const struct conf *conf, char *line, void **names)
 {
 	struct account account = {0};
 	char *field[FIELDS], path[PATH_MAX];
-	const char *wrong, *pattern;
+	const char *wrong;
 	char *name, **known;
 
 	if (!strchr(line, ':'))
@@ -342,11 +351,8 @@ static const char *check_line(const struct conf *conf, char *line, void **names)
 	wrong = parse_fields(field, &account);
 	if (!wrong)
 		wrong = check_password(account.password);
-	pattern = account.maildir[0] ? account.maildir : conf->maildir;
-	if (!wrong && account.maildir[0])
-		wrong = conf_maildir_check(pattern);
 	if (!wrong)
-		wrong = conf_maildir(path, pattern, field[NAME], account.home);
+		wrong = users_maildir(path, conf, field[NAME], &account);
 	explicit_bzero(&account, sizeof(account));
 	return wrong;
 }

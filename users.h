@@ -16,7 +16,7 @@ struct account {
 	const char *expired;    /* why it may not log in any more, or NULL */
 	const char *broken;     /* what keeps it from working, or NULL */
 	char home[PATH_MAX];    /* empty: none */
-	char maildir[PATH_MAX]; /* its own template; empty: the configured one */
+	char maildir[PATH_MAX]; /* its own pattern; empty: the configured one */
 	char password[USERS_PASSWORD_MAX]; /* as stored; wipe it */
 	char stand_in[USERS_PASSWORD_MAX]; /* a hash for whom has none; wipe it */
 	unsigned line;                     /* of the users file, or 0 */
@@ -39,6 +39,11 @@ bool users_name_is_safe(const char *name);
  * password is to learn of it. */
 enum users_found users_find(
 	const struct conf *conf, const char *name, struct account *account, char *why);
+
+/* The path of the account's Maildir, by its own pattern or the configured one.  Returns
+ * NULL, or what is wrong. */
+const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const char *name,
+	const struct account *account);
 
 /* Whether some user's secret is stored so that APOP can use it. */
 bool users_have_secrets(const struct conf *conf);
