@@ -35,9 +35,9 @@ complains() {
 	run "$POP3D" -t -o "users file $USERS" -o "maildir $MAILDIR"
 	[ "$status" = 0 ] || [ -e /etc/pop3d.conf ]
 	run -78 "$POP3D" -t -f "$T/none"
-	[ "$output" = "$T/none: No such file or directory" ]
+	[ "${lines[0]}" = "$T/none: No such file or directory" ]
 	run -78 "$POP3D" -t -f "$T"
-	[[ $output == "$T: Is a directory" ]]
+	[ "${lines[0]}" = "$T: Is a directory" ]
 }
 
 @test "-t names file and line of every mistake" {

@@ -184,8 +184,9 @@ is_connectable() {
 }
 
 # The processes of one session: the monitor, and its child, the session.
+# Dead, whether or not anyone has waited for it.
 is_gone() {
-	! kill -0 "$1" 2>/dev/null
+	! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
 }
 
 messages_left() {
