@@ -89,6 +89,7 @@ with_fetchmail() {
 	return $status
 }
 
+# (getmail waits for ever for a child that ends before it begins to wait: hence the sleep.)
 getmail_configuration() {
 	mkdir -p "$T/getmail"
 	cat >"$T/getmail/getmailrc" <<-RC
@@ -102,7 +103,7 @@ getmail_configuration() {
 		[destination]
 		type = MDA_external
 		path = /bin/sh
-		arguments = ("-c", "cat >$2/\$\$")
+		arguments = ("-c", "cat >$2/\$\$; sleep 0.1")
 		allow_root_commands = true
 		[options]
 		delete = ${3:-true}

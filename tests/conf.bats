@@ -2,9 +2,9 @@
 
 load helper
 
-# check [ARGUMENT...]: runs -t on $CONF; status and messages are in $status and $output.
+# check: runs -t on $CONF; status and messages are in $status and $output.
 check() {
-	run "$POP3D" -t -f "$CONF" "$@"
+	run "$POP3D" -t -f "$CONF"
 }
 
 # complains TEXT: -t ends with 78 and says this.

@@ -8,7 +8,7 @@ TESTS=$BATS_TEST_DIRNAME
 case $TESTS in */root) TESTS=${TESTS%/root} ;; esac
 TOP=${TESTS%/*}
 POP3D=${POP3D:-$TOP/pop3d}
-FAULT=${FAULT:-$TOP/build/fault.so}
+FAULT=${FAULT:-$TOP/fault.so}
 FAKETIME_LIB=${FAKETIME_LIB:-$(dpkg -L libfaketime 2>/dev/null | grep '/libfaketime.so.1$')}
 export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-300}
 
@@ -183,10 +183,9 @@ is_connectable() {
 	(exec 9<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# The processes of one session: the monitor, and its child, the session.
 # Dead, whether or not anyone has waited for it.
 is_gone() {
-	! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
+	! grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null
 }
 
 messages_left() {

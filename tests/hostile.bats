@@ -118,11 +118,10 @@ teardown() {
 
 # bats test_tags=clock
 @test "auth_timeout is for all of AUTHORIZATION: an octet or a command now and then is no help" {
-	local i
 	configure 'auth_timeout 60'
 	start_fast 30
 	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-	for i in {1..40}; do
+	for _ in {1..40}; do
 		(printf 'CAPA\r\nx' >&9) 2>/dev/null || break
 		sleep 0.1
 	done
@@ -146,10 +145,9 @@ teardown() {
 
 # bats test_tags=clock
 @test "idle_timeout: an octet now and then is no command; a command starts the time anew" {
-	local i
 	start_fast 300
 	connect_and_login
-	for i in {1..40}; do
+	for _ in {1..40}; do
 		(printf 'x' >&9) 2>/dev/null || break
 		sleep 0.1
 	done
@@ -158,7 +156,7 @@ teardown() {
 	stop_listening
 	start_fast 120
 	connect_and_login
-	for i in 1 2 3; do
+	for _ in 1 2 3; do
 		sleep 2
 		printf 'NOOP\r\n' >&9
 		read -r -u 9 line
@@ -214,11 +212,10 @@ teardown() {
 }
 
 @test "connections that come and go at once leave nothing behind" {
-	local i
 	start_listening
 	descriptors() { find "/proc/$SERVER/fd" -type l | wc -l; }
 	before=$(descriptors)
-	for i in {1..100}; do is_connectable "$PORT"; done
+	for _ in {1..100}; do is_connectable "$PORT"; done
 	no_children() { [ -z "$(pgrep -P "$SERVER")" ]; }
 	wait_for no_children
 	[ "$(descriptors)" = "$before" ]

@@ -81,7 +81,7 @@ field() {
 }
 
 @test "rights: the session is its user from the start, the monitor the mail's after the login" {
-	local monitor session nobody
+	local monitor session games
 	configure 'session_user games' 'log stderr'
 	start_listening
 	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
