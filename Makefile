@@ -22,7 +22,8 @@ O = .
 
 POP3D_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
 	-DVERSION='"$(VERSION)"' -MMD -MP
-POP3D_CFLAGS = -std=c11 -Wall -Wextra -Wshadow -Wconversion $(HARDEN_CFLAGS)
+POP3D_CFLAGS = -std=c11 -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings \
+	-Wmissing-prototypes $(HARDEN_CFLAGS)
 POP3D_LDLIBS = -lcrypt -ldl
 
 OBJECTS = auth.o capa.o conf.o crypto.o index.o index_write.o lines.o listen.o log.o \

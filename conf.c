@@ -129,7 +129,7 @@ static const char *parse_listen(struct conf *conf, const struct key *key, char *
 		return "an IPv6 address stands in brackets: [::1]:110";
 	}
 	if (strcmp(value, "*") == 0)
-		value = "";
+		value++;
 	if (conf->listen_count == CONF_LISTEN_MAX)
 		return "too many addresses to listen on";
 	set_string(&l->host, value);

@@ -34,9 +34,8 @@ teardown() {
 }
 
 @test "binary noise gets -ERR and nothing else, before and after the login" {
-	local i
 	three_messages
-	for i in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		{
 			head -c 200000 /dev/urandom | tr -d '\000'
 			printf '\r\nUSER joe\r\nPASS secret\r\n'
