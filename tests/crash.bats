@@ -96,21 +96,24 @@ check_left() {
 	done
 }
 
+# kill_one VICTIM: both processes end, the client gets nothing more.
+# shellcheck disable=SC2154
+kill_one() {
+	if [ "$1" = monitor ]; then kill -9 "$monitor"; else kill -9 "$session"; fi
+	wait_for is_gone "$monitor"
+	wait_for is_gone "$session"
+}
+
 @test "either process killed while the session waits: the other ends, the lock is free" {
-	local victim monitor session
+	local victim
 	for victim in monitor session; do
 		prepare
 		start_listening
-		exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-		read -r -u 9 _
-		printf 'USER joe\r\nPASS secret\r\nDELE 1\r\nDELE 4\r\n' >&9
-		for _ in 1 2 3 4; do read -r -u 9 line; done
+		connect_and_login
+		printf 'DELE 1\r\nDELE 4\r\n' >&9
+		for _ in 1 2; do read -r -u 9 line; done
 		[[ $line == '+OK'* ]]
-		monitor=$(pgrep -P "$SERVER")
-		session=$(pgrep -P "$monitor")
-		if [ "$victim" = monitor ]; then kill -9 "$monitor"; else kill -9 "$session"; fi
-		wait_for is_gone "$monitor"
-		wait_for is_gone "$session"
+		kill_one "$victim"
 		run cat <&9
 		[ -z "$output" ]
 		exec 9>&-
@@ -122,21 +125,16 @@ check_left() {
 }
 
 @test "either process killed while a message is sent: the other ends, the lock is free" {
-	local victim monitor session
+	local victim
 	for victim in monitor session; do
 		prepare
 		head -c 50000000 /dev/zero | tr '\0' x | put cur 1500000000.M1P1.host:2,
 		start_listening
-		exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-		read -r -u 9 _
-		printf 'USER joe\r\nPASS secret\r\nRETR 1\r\n' >&9
-		for _ in 1 2 3; do read -r -u 9 line; done
+		connect_and_login
+		printf 'RETR 1\r\n' >&9
+		read -r -u 9 line
 		[[ $line == '+OK 50000002 octets'* ]]
-		monitor=$(pgrep -P "$SERVER")
-		session=$(pgrep -P "$monitor")
-		if [ "$victim" = monitor ]; then kill -9 "$monitor"; else kill -9 "$session"; fi
-		wait_for is_gone "$monitor"
-		wait_for is_gone "$session"
+		kill_one "$victim"
 		exec 9>&-
 		rm "$MAILDIR/cur/1500000000.M1P1.host:2,"
 		check_left

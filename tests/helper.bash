@@ -20,6 +20,7 @@ else
 fi
 
 common_setup() {
+	PIDS=
 	T=$BATS_TEST_TMPDIR
 	MAILDIR=$T/Maildir
 	CONF=$T/pop3d.conf
@@ -123,15 +124,30 @@ login() {
 	} | talk
 }
 
+# connect: a connection to PORT on fd 9, the greeting read.
+connect() {
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	read -r -u 9 _
+}
+
+# connect_and_login [USER]: the same, logged in; `monitor` and `session` are its processes
+# where it is SERVER's only one.
+connect_and_login() {
+	local line
+	connect
+	printf 'USER %s\r\nPASS secret\r\n' "${1:-joe}" >&9
+	read -r -u 9 line
+	read -r -u 9 line
+	[[ $line == '+OK'* ]]
+	monitor=$(pgrep -P "$SERVER" || true)
+	session=$(pgrep -P "${monitor:-none}" || true)
+}
+
 # during COMMAND...: logs in, runs the command, sends the lines of standard input, the last
 # of which is QUIT; what the server says to them goes to $T/text, without CR.
 during() {
 	start_listening
-	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-	read -r -u 9 _
-	printf 'USER joe\r\nPASS secret\r\n' >&9
-	read -r -u 9 _
-	read -r -u 9 _
+	connect_and_login
 	"$@"
 	sed 's/$/\r/' >&9
 	tr -d '\r' <&9 >"$T/text"
@@ -169,6 +185,13 @@ stop_listening() {
 	[ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true
 	[ -z "${SERVER:-}" ] || wait "$SERVER" 2>/dev/null || true
 	SERVER=
+}
+
+# super COMMAND...: a super server, in the background until the test ends, on PORT.
+super() {
+	"$@" >>"$T/super" 2>&1 3>&- &
+	PIDS="$PIDS $!"
+	wait_for is_connectable "$PORT"
 }
 
 # A port of the loopback that nothing listens on.
@@ -216,6 +239,8 @@ no_findings() {
 
 common_teardown() {
 	stop_listening
+	# shellcheck disable=SC2086
+	[ -z "$PIDS" ] || kill $PIDS 2>/dev/null || true
 	no_findings
 }
 

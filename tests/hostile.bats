@@ -14,16 +14,6 @@ start_fast() {
 	PORT=$(sed -n 's/.*listening address=.* port=//p' "$T/listening" | head -n 1)
 }
 
-# fd 9, logged in.
-connect_and_login() {
-	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-	read -r -u 9 _
-	printf 'USER joe\r\nPASS secret\r\n' >&9
-	read -r -u 9 _
-	read -r -u 9 line
-	[[ $line == '+OK'* ]]
-}
-
 nothing_crashed() {
 	run ! grep -E 'reason=(signal|status|violation|monitor)' "$LOG" "$T/listening"
 }
@@ -107,8 +97,7 @@ teardown() {
 @test "auth_timeout: who has not logged in by then is closed without a word" {
 	configure 'auth_timeout 60'
 	start_fast 60
-	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-	read -r -u 9 _
+	connect
 	run cat <&9
 	[ -z "$output" ]
 	exec 9>&-
@@ -119,7 +108,7 @@ teardown() {
 @test "auth_timeout is for all of AUTHORIZATION: an octet or a command now and then is no help" {
 	configure 'auth_timeout 60'
 	start_fast 30
-	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	connect
 	for _ in {1..40}; do
 		(printf 'CAPA\r\nx' >&9) 2>/dev/null || break
 		sleep 0.1

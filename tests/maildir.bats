@@ -504,11 +504,7 @@ sys.stdout.buffer.write(b'x' * (s - 1) + b'\r\n.\r\n\n.')" "$size" | put cur 1:2
 @test "a second session is [IN-USE], the first goes on (RFC 2449 s.8.1.2)" {
 	three_messages
 	start_listening
-	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-	read -r -u 9 _
-	printf 'USER joe\r\nPASS secret\r\n' >&9
-	read -r -u 9 _
-	read -r -u 9 _
+	connect_and_login
 	talk <<-'E'
 		C: USER joe
 		S~ \+OK .*

@@ -703,8 +703,7 @@ load helper
 
 @test "what comes in single octets is put together" {
 	start_listening
-	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-	read -r -u 9 _
+	connect
 	local i text=$'USER joe\r\nPASS secret\r\nQUIT\r\n'
 	for ((i = 0; i < ${#text}; i++)); do printf '%s' "${text:i:1}" >&9; done
 	run cat <&9

@@ -4,23 +4,6 @@
 load helper
 load clients
 
-setup() {
-	common_setup
-	PIDS=
-}
-
-teardown() {
-	[ -z "$PIDS" ] || kill $PIDS 2>/dev/null || true
-	common_teardown
-}
-
-# super COMMAND...: a super server on PORT, in the background.
-super() {
-	"$@" >>"$T/super" 2>&1 3>&- &
-	PIDS="$PIDS $!"
-	wait_for is_connectable "$PORT"
-}
-
 @test "tcpserver: all clients empty a Maildir" {
 	PORT=$(free_port)
 	super tcpserver -HRl0 127.0.0.1 "$PORT" "$POP3D" -f "$CONF"

@@ -5,19 +5,7 @@ load ../clients
 
 setup() {
 	common_setup
-	PIDS=
 	configure 'log syslog'
-}
-
-teardown() {
-	[ -z "$PIDS" ] || kill $PIDS 2>/dev/null || true
-	common_teardown
-}
-
-super() {
-	"$@" >>"$T/super" 2>&1 3>&- &
-	PIDS="$PIDS $!"
-	wait_for is_connectable "$PORT"
 }
 
 inetd() {
@@ -84,8 +72,7 @@ field() {
 	local monitor session games
 	configure 'session_user games' 'log stderr'
 	start_listening
-	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-	read -r -u 9 _
+	connect
 	monitor=$(pgrep -P "$SERVER")
 	session=$(pgrep -P "$monitor")
 	games=$(id -u games)
@@ -109,8 +96,7 @@ field() {
 	id pop3d >/dev/null 2>&1 && user=pop3d
 	configure 'log stderr'
 	start_listening
-	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-	read -r -u 9 _
+	connect
 	session=$(pgrep -P "$(pgrep -P "$SERVER")")
 	[ "$(field "$session" Uid | cut -d' ' -f1)" = "$(id -u "$user")" ]
 	exec 9>&-
@@ -122,12 +108,7 @@ field() {
 	exec 8<"$USERS"
 	start_listening
 	exec 8<&-
-	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-	read -r -u 9 _
-	printf 'USER joe\r\nPASS secret\r\n' >&9
-	read -r -u 9 _
-	read -r -u 9 _
-	session=$(pgrep -P "$(pgrep -P "$SERVER")")
+	connect_and_login
 	find "/proc/$session/fd" -type l -printf '%f %l\n' | sort >"$T/fds"
 	[ "$(wc -l <"$T/fds")" = 5 ] || fail "$(cat "$T/fds")"
 	grep -q '^0 socket' "$T/fds" && grep -q '^1 socket' "$T/fds" && grep -q '^3 socket' "$T/fds"

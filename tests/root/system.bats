@@ -97,12 +97,7 @@ talk_system() {
 	with_users "$POP3D" -f "$CONF" -l "127.0.0.1:$PORT" 2>>"$LOG" 3>&- &
 	wait_for is_connectable "$PORT"
 	SERVER=$(pgrep -o -f "pop3d -f $CONF -l")
-	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
-	read -r -u 9 _
-	printf 'USER jane\r\nPASS secret\r\n' >&9
-	read -r -u 9 _
-	read -r -u 9 line
-	[[ $line == '+OK'* ]]
+	connect_and_login jane
 	local groups
 	groups=$(sed -n 's/^Groups:\s*//p' "/proc/$(pgrep -n -P "$SERVER")/status")
 	[ "$(sed -n 's/^Uid:\s*\([0-9]*\).*/\1/p' "/proc/$(pgrep -n -P "$SERVER")/status")" = 47110 ]
