@@ -9,8 +9,9 @@ DOCDIR = $(PREFIX)/share/doc/pop3d
 EXAMPLEDIR = $(DOCDIR)/examples
 UNITDIR = $(PREFIX)/lib/systemd/system
 SYSCONFDIR = /etc
+XINETD = $(DESTDIR)$(SYSCONFDIR)/xinetd.d/pop3d
 INSTALL = install
-FILL = sed 's|@SBINDIR@|$(SBINDIR)|g'
+FILL = umask 022 && sed 's|@SBINDIR@|$(SBINDIR)|g'
 
 CC = cc
 CFLAGS = -O2 -g
@@ -27,8 +28,9 @@ POP3D_CFLAGS = -std=c11 -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings \
 POP3D_LDLIBS = -lcrypt -ldl
 
 OBJECTS = auth.o capa.o conf.o crypto.o index.o index_write.o lines.o listen.o log.o \
-	login.o maildrop.o marks.o memory.o message.o monitor.o pop3d.o quota.o request.o \
-	sandbox.o scan.o serve.o session.o text.o transaction.o update.o users.o wire.o
+	login.o maildrop.o marks.o memory.o message.o monitor.o name.o pop3d.o quota.o \
+	request.o sandbox.o scan.o serve.o session.o stamp.o text.o transaction.o update.o \
+	users.o wire.o
 
 all: $(O)/pop3d
 
@@ -58,26 +60,28 @@ check: $(O)/pop3d $(O)/fault.so $(O)/unit
 
 install: $(O)/pop3d
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 \
-		$(DESTDIR)$(EXAMPLEDIR) $(DESTDIR)$(UNITDIR) \
+		$(DESTDIR)$(EXAMPLEDIR) $(DESTDIR)$(DOCDIR)/conformance $(DESTDIR)$(UNITDIR) \
 		$(DESTDIR)$(SYSCONFDIR)/xinetd.d $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d
 	$(INSTALL) -m 755 $(O)/pop3d $(DESTDIR)$(SBINDIR)/pop3d
 	$(INSTALL) -m 644 man/pop3d.8 $(DESTDIR)$(MANDIR)/man8/pop3d.8
 	$(INSTALL) -m 644 man/pop3d.conf.5 $(DESTDIR)$(MANDIR)/man5/pop3d.conf.5
 	$(INSTALL) -m 644 README.md ARCHITECTURE.md CHANGES LICENSE $(DESTDIR)$(DOCDIR)
+	$(INSTALL) -m 755 conformance/pop3conform $(DESTDIR)$(DOCDIR)/conformance/pop3conform
+	$(INSTALL) -m 644 conformance/dovecot.expected $(DESTDIR)$(DOCDIR)/conformance
 	$(INSTALL) -m 644 dist/pop3d.conf $(DESTDIR)$(EXAMPLEDIR)/pop3d.conf
 	$(FILL) dist/inetd.conf >$(DESTDIR)$(EXAMPLEDIR)/inetd.conf
 	$(FILL) dist/pop3d.socket >$(DESTDIR)$(UNITDIR)/pop3d.socket
 	$(FILL) dist/pop3d@.service >$(DESTDIR)$(UNITDIR)/pop3d@.service
-	test -e $(DESTDIR)$(SYSCONFDIR)/xinetd.d/pop3d || \
-		$(FILL) dist/xinetd.conf >$(DESTDIR)$(SYSCONFDIR)/xinetd.d/pop3d
+	test -e $(XINETD) || { $(FILL) dist/xinetd.conf >$(XINETD); }
 	$(INSTALL) -m 644 dist/fail2ban.conf \
 		$(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pop3d.conf
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/pop3d $(DESTDIR)$(MANDIR)/man8/pop3d.8 \
 		$(DESTDIR)$(MANDIR)/man5/pop3d.conf.5 $(DESTDIR)$(UNITDIR)/pop3d.socket \
-		$(DESTDIR)$(UNITDIR)/pop3d@.service $(DESTDIR)$(SYSCONFDIR)/xinetd.d/pop3d \
+		$(DESTDIR)$(UNITDIR)/pop3d@.service \
 		$(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pop3d.conf
+	! { $(FILL) dist/xinetd.conf | cmp -s - $(XINETD); } || rm -f $(XINETD)
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 # pop3d-VERSION.tar.gz of what is committed.

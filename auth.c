@@ -110,6 +110,8 @@ static const char *denial(const struct auth_attempt *attempt,
 {
 	if (found == USERS_ABSENT)
 		return "unknown-user";
+	if (!users_scheme_is_known(account->password))
+		return "scheme";
 	if (!users_hash(account->password) && !users_secret(account->password))
 		return "locked";
 	if (!right)

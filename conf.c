@@ -198,6 +198,8 @@ static const char *set_key(struct conf *conf, char *line)
 	for (i = 0; i < KEY_COUNT; i++) {
 		if (strcmp(line, keys[i].name) != 0)
 			continue;
+		if (strstr(value, " #") || strstr(value, "\t#"))
+			return "a comment needs a line of its own";
 		return *value ? keys[i].parse(conf, &keys[i], value) : "has no value";
 	}
 	return "is not a key that pop3d knows";

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 uint64_t index_header_check(const struct index_header *header)
@@ -19,7 +20,7 @@ uint64_t index_record_check(
 	return hash(ours, names, length);
 }
 
-static int header_is_sound(const struct index_header *header, uint64_t size)
+static bool header_is_sound(const struct index_header *header, uint64_t size)
 {
 	return memcmp(header->magic, INDEX_MAGIC, sizeof(header->magic)) == 0
 		&& header->byte_order == INDEX_BYTE_ORDER
@@ -84,7 +85,7 @@ static size_t names_length(const struct index_record *record)
 		+ (record->flags & INDEX_HASHED ? (size_t)record->unique_length : 0);
 }
 
-static int record_is_sound(const struct index *index, const struct index_record *record)
+static bool record_is_sound(const struct index *index, const struct index_record *record)
 {
 	uint64_t names_at = INDEX_RECORDS_AT + index->header.capacity * sizeof(*record);
 
@@ -94,6 +95,17 @@ static int record_is_sound(const struct index *index, const struct index_record 
 			|| record->unique_length <= record->name_length)
 		&& record->name_at >= names_at && record->name_at <= index->size
 		&& names_length(record) <= index->size - record->name_at;
+}
+
+/* The other process may have added names since. */
+static bool is_longer_now(struct index *index)
+{
+	uint64_t before = index->size;
+	struct stat status;
+
+	if (fstat(index->fd, &status) == 0)
+		index->size = (uint64_t)status.st_size;
+	return index->size > before;
 }
 
 int index_record(struct index *index, uint64_t number, struct index_record *record)
@@ -107,7 +119,10 @@ int index_record(struct index *index, uint64_t number, struct index_record *reco
 	if (!data)
 		return -1;
 	memcpy(record, data, sizeof(*record));
-	return record_is_sound(index, record) ? 0 : -1;
+	return record_is_sound(index, record)
+			|| (is_longer_now(index) && record_is_sound(index, record))
+		? 0
+		: -1;
 }
 
 const char *index_names(

@@ -13,35 +13,30 @@
 #ifndef INDEX_H
 #define INDEX_H
 
+#include "name.h"
+#include "stamp.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/stat.h>
 
 #define INDEX_NAME_MAX 255 /* octets in a file name */
 #define UNIQUE_ID_MAX 70   /* RFC 1939 s.7, UIDL */
 #define INDEX_COUNT_MAX 0x7fffffffu
 
-/* What a directory looked like when it was read.  Zero: it was changed so shortly
- * before that a later change might not show, and must be read again. */
-struct index_stamp {
-	int64_t seconds;
-	uint32_t nanoseconds;
-	uint32_t unused;
-	uint64_t inode;
-};
-
 struct index_header {
 	char magic[8];
 	uint32_t byte_order, record_size;
 	uint64_t count, capacity;
-	uint64_t octets;    /* of all messages together */
-	uint64_t wasted;    /* octets of names that no record points at any more */
-	uint64_t first_new; /* no message before this number is in new/ */
-	struct index_stamp cur, new;
+	uint64_t octets;         /* of all messages together */
+	uint64_t wasted;         /* octets of names that no record points at any more */
+	uint64_t first_new;      /* no message before this number is in new/ */
+	struct name_time newest; /* no base in the index has a later time */
+	/* The directories when they were read; STAMP_NONE: they have to be read again. */
+	struct stamp cur, new;
 	/* The file is trusted as it is where its mtime is `written` and the system has
 	 * not been started anew since; else index_verify() looks at all of it. */
-	struct index_stamp written;
+	struct stamp written;
 	char boot[40];
 	uint64_t check;
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,7 +32,7 @@ const char *index_boot(void)
 	return boot[0] == '?' ? "" : boot;
 }
 
-static bool same_stamp(const struct index_stamp *stamp, const struct stat *status)
+static bool same_time(const struct stamp *stamp, const struct stat *status)
 {
 	return stamp->seconds == status->st_mtim.tv_sec
 		&& stamp->nanoseconds == (uint32_t)status->st_mtim.tv_nsec;
@@ -44,7 +45,7 @@ static bool is_as_written(const struct index *index)
 	struct stat status;
 
 	return fstat(index->fd, &status) == 0
-		&& same_stamp(&index->header.written, &status) && *boot
+		&& same_time(&index->header.written, &status) && *boot
 		&& strncmp(index->header.boot, boot, sizeof(index->header.boot)) == 0;
 }
 
@@ -164,17 +165,19 @@ static void item_make(struct item *item, const struct index_message *message)
 	item->record.size = message->size;
 }
 
-/* What the index has under `number`.  Returns false where that can't be read. */
+/* What the index has under `number`.  Returns false, with EBADMSG, where that can't be read. */
 static bool item_read(struct item *item, struct index *index, uint64_t number)
 {
 	const char *names;
 
+	errno = EBADMSG;
 	if (index_record(index, number, &item->record) < 0)
 		return false;
 	names = index_names(index, &item->record, &item->length);
-	if (names)
-		memcpy(item->names, names, item->length);
-	return names != NULL;
+	if (!names)
+		return false;
+	memcpy(item->names, names, item->length);
+	return true;
 }
 
 static void item_change(struct item *item, const struct index_change *change)
@@ -199,6 +202,15 @@ static void item_seal(struct item *item, uint64_t name_at)
 {
 	item->record.name_at = name_at;
 	item->record.check = index_record_check(&item->record, item->names, item->length);
+}
+
+static void note_time(struct index_header *header, const struct item *item)
+{
+	struct name_time time;
+
+	if (name_delivery(item->names, item->record.name_length, &time)
+		&& name_compare_times(&time, &header->newest) > 0)
+		header->newest = time;
 }
 
 /* The header comes last of all; the mtime then says that the file is as we left it. */
@@ -307,6 +319,7 @@ static bool add_in_place(struct index *index, const struct index_update *update,
 		struct item item;
 
 		item_make(&item, &update->added[i]);
+		note_time(header, &item);
 		item_seal(&item, output_put(&names, item.names, item.length));
 		output_put(&records, &item.record, sizeof(item.record));
 		header->octets += item.record.octets;
@@ -368,6 +381,7 @@ static void rewrite_item(struct rewriting *to, struct item *item)
 {
 	if ((item->record.flags & INDEX_IN_NEW) && to->header.first_new == UINT64_MAX)
 		to->header.first_new = to->header.count;
+	note_time(&to->header, item);
 	item_seal(item, output_put(&to->names, item->names, item->length));
 	output_put(&to->records, &item->record, sizeof(item->record));
 	to->header.octets += item->record.octets;
@@ -462,7 +476,9 @@ static bool rewrite_memory(struct index *index, const struct index_update *updat
 		index->in_memory_errno = error;
 		return true;
 	}
+	error = errno;
 	close(fd);
+	errno = error;
 	return false;
 }
 
@@ -480,7 +496,8 @@ int index_amend(struct index *index, struct index_update *update)
 	update->added_count = 0;
 	update->cur = index->header.cur;
 	update->new = index->header.new;
-	return update_in_place(index, update) ? 0 : -1;
+	/* The session goes on with the file: sizes and unique-ids are in there. */
+	return update_in_place(index, update) || rewrite_memory(index, update) ? 0 : -1;
 }
 
 int index_reader(const struct index *index, int dir)

@@ -39,7 +39,7 @@ struct index_update {
 	size_t change_count;
 	const struct index_message *added;
 	size_t added_count;
-	struct index_stamp cur, new;
+	struct stamp cur, new;
 };
 
 /* Opens pop3d.index in the Maildir `dir` and verifies it where it has to be.  `*settled`
@@ -51,8 +51,7 @@ int index_load(struct index *index, int dir, bool *settled);
  * where there is no Maildir.  Returns 0, or -1 with errno. */
 int index_update(struct index *index, int dir, struct index_update *update);
 
-/* The same for an index that a session is reading: only renamed or resized messages, and
- * only in place.  Returns 0, or -1 with errno. */
+/* The same for an index that a session is reading: only renamed or resized messages.  Returns 0, or -1 with errno. */
 int index_amend(struct index *index, struct index_update *update);
 
 /* A descriptor that can only be read, for the session; -1 with errno. */

@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "serve.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -22,9 +23,11 @@
 
 #define IDLE_SECONDS 10
 
+#define ADDRESS_SIZE sizeof(((struct peer *)NULL)->address)
+
 struct child {
 	pid_t pid;
-	char address[sizeof(((struct peer *)NULL)->address)];
+	char network[ADDRESS_SIZE];
 };
 
 struct listener {
@@ -35,6 +38,7 @@ struct listener {
 	size_t fd_count;
 	struct child *children; /* max_connections of them */
 	size_t child_count;
+	bool has_stderr;  /* under inetd it is the listening socket */
 	sigset_t signals; /* blocked but while waiting */
 	sigset_t before;
 };
@@ -52,6 +56,15 @@ static void on_signal(int number)
 }
 
 /* Opening. */
+
+bool listen_accepts(int fd)
+{
+	socklen_t length = sizeof(int);
+	int listening = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0
+		&& listening;
+}
 
 static void log_listening(int fd)
 {
@@ -87,23 +100,59 @@ static int open_address(const struct addrinfo *address)
 	return -1;
 }
 
-/* Every address that the host has: `localhost` may have two.  Returns how many. */
-static size_t open_all(const struct conf_listen *l, int *fds, size_t room)
+static int look_up(const struct conf_listen *l, struct addrinfo **addresses)
 {
 	struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+
+	return getaddrinfo(*l->host ? l->host : NULL, l->port, &hints, addresses);
+}
+
+unsigned listen_check(const struct conf *conf, conf_report *report)
+{
+	unsigned mistakes = 0;
+	size_t i;
+
+	for (i = 0; i < conf->listen_count; i++) {
+		struct addrinfo *addresses;
+		char text[LOG_LINE_MAX];
+		int error = look_up(&conf->listen[i], &addresses);
+
+		if (!error) {
+			freeaddrinfo(addresses);
+			continue;
+		}
+		snprintf(text, sizeof(text), "listen %s: %s", conf->listen[i].host,
+			gai_strerror(error));
+		report(text);
+		mistakes++;
+	}
+	return mistakes;
+}
+
+/* Every address that the host has: `localhost` may have two.  Returns how many; none where
+ * one of them is in use. */
+static size_t open_all(const struct conf_listen *l, int *fds, size_t room)
+{
 	struct addrinfo *addresses, *a;
 	const char *why;
 	size_t count = 0;
-	int error = getaddrinfo(*l->host ? l->host : NULL, l->port, &hints, &addresses);
+	int error = look_up(l, &addresses);
 
 	why = error ? gai_strerror(error) : NULL;
 	for (a = error ? NULL : addresses; a && count < room; a = a->ai_next) {
 		int fd = open_address(a);
 
-		if (fd >= 0)
+		if (fd >= 0) {
 			fds[count++] = fd;
-		else if (errno != EAFNOSUPPORT || !why)
-			why = strerror(errno);
+			continue;
+		}
+		why = strerror(errno);
+		/* A family that this host does not have is no loss. */
+		if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL) {
+			while (count > 0)
+				close(fds[--count]);
+			break;
+		}
 	}
 	if (!error)
 		freeaddrinfo(addresses);
@@ -144,12 +193,24 @@ static void reap(struct listener *l)
 	}
 }
 
-static size_t count_address(const struct listener *l, const char *address)
+/* Whom max_per_address counts together: an IPv6 client has a /64 to choose from. */
+static void network_of(char network[ADDRESS_SIZE], const struct peer *peer)
+{
+	struct in6_addr address;
+
+	strcpy(network, peer->address);
+	if (inet_pton(AF_INET6, peer->address, &address) == 1) {
+		memset(&address.s6_addr[8], 0, 8);
+		inet_ntop(AF_INET6, &address, network, (socklen_t)ADDRESS_SIZE);
+	}
+}
+
+static size_t count_network(const struct listener *l, const char *network)
 {
 	size_t i, count = 0;
 
 	for (i = 0; i < l->child_count; i++)
-		count += strcmp(l->children[i].address, address) == 0;
+		count += strcmp(l->children[i].network, network) == 0;
 	return count;
 }
 
@@ -198,13 +259,15 @@ static void serve_child(struct listener *l, const struct peer *peer, int fd)
 static void start_child(struct listener *l, const struct peer *peer, int fd)
 {
 	struct child *child;
+	char network[ADDRESS_SIZE];
 	pid_t pid;
 
+	network_of(network, peer);
 	if (l->child_count >= l->conf->max_connections) {
 		turn_away(fd, peer, "max_connections");
 		return;
 	}
-	if (count_address(l, peer->address) >= l->conf->max_per_address) {
+	if (count_network(l, network) >= l->conf->max_per_address) {
 		turn_away(fd, peer, "max_per_address");
 		return;
 	}
@@ -218,7 +281,7 @@ static void start_child(struct listener *l, const struct peer *peer, int fd)
 	close(fd);
 	child = &l->children[l->child_count++];
 	child->pid = pid;
-	strcpy(child->address, peer->address);
+	strcpy(child->network, network);
 }
 
 static void accept_one(struct listener *l, int listening)
@@ -255,6 +318,7 @@ static void read_again(struct listener *l)
 	struct conf conf;
 	struct sandbox_user user;
 	const char *wrong;
+	char why[LOG_LINE_MAX];
 
 	reload = 0;
 	if (conf_load(&conf, l->source, log_report) > 0) {
@@ -263,6 +327,10 @@ static void read_again(struct listener *l)
 		return;
 	}
 	wrong = sandbox_find_user(&user, conf.session_user);
+	if (!wrong && !users_ready(&conf, why))
+		wrong = why;
+	if (!wrong && conf.log == LOG_TO_STDERR && !l->has_stderr)
+		wrong = "log: there is no standard error under inetd";
 	if (wrong) {
 		log_line(LOG_ERR, "configuration not reloaded: %s", wrong);
 		conf_free(&conf);
@@ -316,17 +384,24 @@ int listen_run(struct conf *conf, const struct conf_source *source,
 	struct sandbox_user *user, const int *fds, size_t count, bool exit_when_idle)
 {
 	static struct listener l;
+	char why[LOG_LINE_MAX];
 	size_t i;
 
 	l.conf = conf;
 	l.source = source;
 	l.user = user;
 	l.fd_count = count;
+	l.has_stderr = !listen_accepts(STDERR_FILENO);
 	log_open(conf->log);
+	if (!users_ready(conf, why)) {
+		log_line(LOG_ERR, "%s", why);
+		return EX_CONFIG;
+	}
 	for (i = 0; i < count; i++)
 		l.fds[i] = (struct pollfd){.fd = take_over(fds[i]), .events = POLLIN};
-	/* Under inetd all three are the listening socket. */
-	sandbox_null_stdio(conf->log == LOG_TO_STDERR);
+	/* Under inetd all three are the listening socket.  Else standard error is kept, for a
+	 * log that may be changed to it. */
+	sandbox_null_stdio(l.has_stderr);
 	resize_children(&l);
 	catch_signals(&l);
 	prepare(conf);

@@ -10,9 +10,15 @@
 
 #define LISTEN_MAX 64
 
+/* Whether connections come to this descriptor. */
+bool listen_accepts(int fd);
+
 /* Where the configuration says to listen.  Fills in `fds` (LISTEN_MAX) and returns how
  * many, or -1 after a log line. */
 int listen_open(const struct conf *conf, int *fds);
+
+/* Looks up the addresses: reports those that there are not, and returns how many. */
+unsigned listen_check(const struct conf *conf, conf_report *report);
 
 /* Serves every connection to `fds` in a process of its own, until SIGTERM or SIGINT or,
  * with `exit_when_idle`, until nobody has come for a while.  SIGHUP reads `source` again.

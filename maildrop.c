@@ -7,14 +7,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-/* A directory changed this many seconds ago shows any later change in its time, on every
- * file system that is in use. */
-#define GRANULARITY 2
 
 /* How long a session that is just ending may keep the next one waiting. */
 #define LOCK_TRIES 10
@@ -40,24 +38,27 @@ static enum maildrop_status fail(char *why, const char *path, const char *file, 
 	return status_of(error);
 }
 
-/* Two locks: flock(2) on the directory works where nothing can be written, fcntl(2) on
- * the file works between hosts.  The kernel drops both with the process. */
+/* fcntl(2) on the lock file works between hosts, and no one but the user can hold it.  Where
+ * there can be none, flock(2) on the directory has to do.  The kernel drops both with the
+ * process. */
 static bool try_lock(struct maildrop *m)
 {
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-	if (flock(m->dir, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-		return false;
 	if (m->lock < 0)
 		m->lock = openat(m->dir, MAILDROP_LOCK_FILE,
 			O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (m->lock >= 0) {
+		if (fcntl(m->lock, F_SETLK, &whole) == 0)
+			return true;
+		if (errno == EAGAIN || errno == EACCES)
+			return false;
+	}
 	m->lock_errno = errno;
-	if (m->lock < 0 || fcntl(m->lock, F_SETLK, &whole) == 0)
-		return true;
-	m->lock_errno = errno;
-	close(m->lock);
+	if (m->lock >= 0)
+		close(m->lock);
 	m->lock = -1;
-	return m->lock_errno != EAGAIN && m->lock_errno != EACCES;
+	return flock(m->dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
 static bool lock(struct maildrop *m)
@@ -73,41 +74,29 @@ static bool lock(struct maildrop *m)
 	return true;
 }
 
+static time_t monotonic_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+time_t maildrop_now(const struct maildrop *m)
+{
+	return monotonic_seconds() + (time_t)m->clock;
+}
+
 /* The lock file's mtime is the last login; and what it becomes is the present as the
  * file system's own clock has it, which over a network may not be this machine's. */
-static time_t touch_lock(const struct maildrop *m)
+static void touch_lock(struct maildrop *m)
 {
 	struct stat status;
+	time_t now = time(NULL);
 
 	if (m->lock >= 0 && futimens(m->lock, NULL) == 0 && fstat(m->lock, &status) == 0)
-		return status.st_mtime;
-	return time(NULL);
-}
-
-struct index_stamp maildrop_stamp(int dir)
-{
-	struct index_stamp stamp = {0};
-	struct stat status;
-
-	if (fstat(dir, &status) == 0) {
-		stamp.seconds = status.st_mtim.tv_sec;
-		stamp.nanoseconds = (uint32_t)status.st_mtim.tv_nsec;
-		stamp.inode = status.st_ino;
-	}
-	return stamp;
-}
-
-bool maildrop_unchanged(const struct index_stamp *then, const struct index_stamp *now)
-{
-	return then->seconds != 0 && memcmp(then, now, sizeof(*then)) == 0;
-}
-
-struct index_stamp maildrop_settled(struct index_stamp stamp, time_t now)
-{
-	/* Zero where a later change might bear the same time. */
-	static const struct index_stamp unsettled = {0};
-
-	return stamp.seconds + GRANULARITY <= now ? stamp : unsettled;
+		now = status.st_mtime;
+	m->clock = now - monotonic_seconds();
 }
 
 static void log_unreadable(const struct scan *scan, const char *path)
@@ -124,19 +113,18 @@ static void log_unreadable(const struct scan *scan, const char *path)
 
 /* Reads the directories in `which`, whose stamps are now `update`'s, and writes down what
  * is new.  Returns 0, or -1 with errno. */
-static int refresh(
+static int refresh_once(
 	struct maildrop *m, const char *path, unsigned which, struct index_update *update)
 {
-	static const struct index_stamp unsettled = {0};
 	struct scan scan = {0};
-	int error, result = -1;
+	int result = -1;
 
 	if (scan_compare(&scan, &m->index, m->cur, m->new, which) < 0
 		|| scan_measure(&scan, &m->index, m->cur, m->new) < 0)
 		goto out;
 	log_unreadable(&scan, path);
 	if (scan.incomplete)
-		update->cur = update->new = unsettled;
+		update->cur = update->new = STAMP_NONE;
 	update->changes = scan.changes;
 	update->change_count = scan.change_count;
 	update->added = scan.added;
@@ -147,27 +135,39 @@ static int refresh(
 		|| memcmp(&update->new, &m->index.header.new, sizeof(update->new)) != 0)
 		result = index_update(&m->index, m->dir, update);
 out:
-	error = errno;
 	scan_free(&scan);
-	errno = error;
+	return result;
+}
+
+static int refresh(
+	struct maildrop *m, const char *path, unsigned which, struct index_update *update)
+{
+	int tries, result = -1;
+
+	for (tries = 0; tries < SCAN_TRIES && result < 0; tries++) {
+		result = refresh_once(m, path, which, update);
+		if (errno != EAGAIN)
+			break;
+	}
 	return result;
 }
 
 /* Makes the index true.  Where nothing has changed since it was written, neither
  * directory is read. */
-static int bring_up_to_date(struct maildrop *m, const char *path, time_t now)
+static int bring_up_to_date(struct maildrop *m, const char *path)
 {
-	struct index_stamp cur = maildrop_stamp(m->cur), new = maildrop_stamp(m->new);
+	time_t now = maildrop_now(m);
+	struct stamp cur = stamp_of(m->cur), new = stamp_of(m->new);
 	bool as_left;
 	bool loaded = index_load(&m->index, m->dir, &as_left) == 0;
 	const struct index_header *header = &m->index.header;
 	struct index_update update
-		= {.cur = maildrop_settled(cur, now), .new = maildrop_settled(new, now)};
+		= {.cur = stamp_settled(cur, now), .new = stamp_settled(new, now)};
 	unsigned which = 0;
 
-	if (!loaded || !as_left || !maildrop_unchanged(&header->cur, &cur))
+	if (!loaded || !as_left || !stamp_equal(&header->cur, &cur))
 		which |= SCAN_CUR;
-	if (!loaded || !as_left || !maildrop_unchanged(&header->new, &new))
+	if (!loaded || !as_left || !stamp_equal(&header->new, &new))
 		which |= SCAN_NEW;
 	if (which == 0 || refresh(m, path, which, &update) == 0)
 		return 0;
@@ -204,13 +204,17 @@ static const char *open_folders(struct maildrop *m)
 }
 
 /* No mail has come yet: as good as empty, as long as the place it will come to is
- * there.  (Where that is gone too, a file system may not be mounted.) */
+ * there.  Where that is gone too, or a symbolic link leads nowhere, a file system may not
+ * be mounted. */
 static enum maildrop_status open_absent(struct maildrop *m, const char *path, char *why)
 {
 	struct index_update nothing = {0};
+	struct stat link;
 	char parent[PATH_MAX];
 	size_t length = strlen(path);
 
+	if (lstat(path, &link) == 0)
+		return fail(why, path, "", ENOENT);
 	memcpy(parent, path, length + 1);
 	while (length > 1 && parent[length - 1] == '/')
 		length--;
@@ -225,14 +229,15 @@ static enum maildrop_status open_absent(struct maildrop *m, const char *path, ch
 
 static enum maildrop_status open_locked(struct maildrop *m, const char *path, char *why)
 {
-	time_t now = touch_lock(m);
-	const char *missing = open_folders(m);
+	const char *missing;
 
+	touch_lock(m);
+	missing = open_folders(m);
 	if (missing) {
 		fail(why, path, missing, errno);
 		return errno == ENOENT ? MAILDROP_PERMANENT : status_of(errno);
 	}
-	if (bring_up_to_date(m, path, now) < 0)
+	if (bring_up_to_date(m, path) < 0)
 		return fail(why, path, "", errno);
 	m->read_cur = m->index.header.cur;
 	m->read_new = m->index.header.new;
@@ -277,7 +282,11 @@ void maildrop_close(struct maildrop *m)
 	int *const fds[] = {&m->cur, &m->new, &m->lock, &m->dir};
 	size_t i;
 
+	maildrop_write_sizes(m);
 	index_close(&m->index);
+	free(m->resized);
+	m->resized = NULL;
+	m->resized_room = 0;
 	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);

@@ -13,7 +13,12 @@ struct maildrop {
 	int lock_errno;          /* why there is no lock file */
 	struct index index;
 	/* The directories as they were when the names in the index were last right. */
-	struct index_stamp read_cur, read_new;
+	struct stamp read_cur, read_new;
+	int64_t clock; /* what the file system's clock is ahead of the monotonic one, s */
+	/* Sizes that will be written down when the session no longer reads the index. */
+	struct index_change *resized;
+	size_t resized_count, resized_room;
+	unsigned char *is_resized; /* marks */
 };
 
 enum maildrop_status {
@@ -45,8 +50,15 @@ enum message_status {
 /* Opens a message, under whatever name it has by now.  The caller owns `*fd`. */
 enum message_status maildrop_message(struct maildrop *maildrop, uint64_t number, int *fd);
 
-/* Counts the octets of a message again, for the sessions to come. */
+/* Counts the octets of a message again, for the sessions to come: in this one, numbers and
+ * sizes stay what they were. */
 void maildrop_recount(struct maildrop *maildrop, uint64_t number);
+
+/* Writes down what maildrop_recount() found; for maildrop_close(). */
+void maildrop_write_sizes(struct maildrop *maildrop);
+
+/* The present, by the clock of the Maildir's file system. */
+time_t maildrop_now(const struct maildrop *maildrop);
 
 /* What the session has marked: see marks.h. */
 struct maildrop_marks {
@@ -67,10 +79,5 @@ void maildrop_commit(struct maildrop *maildrop, const struct maildrop_marks *mar
 
 /* Lets the lock go. */
 void maildrop_close(struct maildrop *maildrop);
-
-/* Stamps of directories: see index.h.  Settled ones differ after any later change. */
-struct index_stamp maildrop_stamp(int dir);
-struct index_stamp maildrop_settled(struct index_stamp stamp, time_t now);
-bool maildrop_unchanged(const struct index_stamp *then, const struct index_stamp *now);
 
 #endif

@@ -17,8 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* After each failed login the answer comes this many seconds after the question, however
- * long the verdict took: its time tells nothing, and guessing is slow. */
+/* After each failed login the answer comes this many seconds after the question, or a
+ * multiple of them where the verdict took longer: its time tells nothing, and guessing is
+ * slow. */
 static const unsigned delays[] = {1, 2, 4};
 
 #define TRIES (sizeof(delays) / sizeof(delays[0]))
@@ -84,7 +85,14 @@ static void wait_until(struct timespec when)
 
 static bool deny(struct monitor *m, struct timespec asked)
 {
-	asked.tv_sec += delays[m->failures++];
+	unsigned delay = delays[m->failures++];
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	do
+		asked.tv_sec += delay;
+	while (asked.tv_sec < now.tv_sec
+		|| (asked.tv_sec == now.tv_sec && asked.tv_nsec < now.tv_nsec));
 	wait_until(asked);
 	if (m->failures < TRIES)
 		return reply_status(m, REPLY_DENIED);
@@ -351,6 +359,10 @@ static void log_end(const struct monitor *m, const char *process)
 
 	if (m->violated)
 		reason = "violation";
+	if (told && m->end.end.plaintext_refused)
+		log_line(LOG_NOTICE,
+			"login-refused address=%s user=- method=PASS reason=plaintext",
+			m->peer->address);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	milliseconds = (now.tv_sec - m->started.tv_sec) * 1000LL
 		+ (now.tv_nsec - m->started.tv_nsec) / 1000000;

@@ -116,15 +116,6 @@ static bool is_socket(int fd)
 	return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
-static bool is_listening(int fd)
-{
-	socklen_t length = sizeof(int);
-	int listening = 0;
-
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0
-		&& listening;
-}
-
 static bool same_file(const struct stat *a, const struct stat *b)
 {
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
@@ -165,6 +156,7 @@ static int check(const struct conf_source *source)
 	if (wrong)
 		report_check(wrong);
 	mistakes += users_check(&conf, report_check);
+	mistakes += listen_check(&conf, report_check);
 	return wrong || mistakes > 0 ? EX_CONFIG : EX_OK;
 }
 
@@ -209,8 +201,15 @@ static int serve_systemd(struct conf *conf, const struct conf_source *source,
 	for (i = 0; i < count; i++)
 		fds[i] = SD_LISTEN_FDS_START + (int)i;
 	/* Accept=yes without StandardInput=socket */
-	if (count == 1 && is_socket(fds[0]) && !is_listening(fds[0]))
+	if (count == 1 && is_socket(fds[0]) && !listen_accepts(fds[0]))
 		return serve_connection(conf, user, fds[0], fds[0]);
+	for (i = 0; i < count; i++) {
+		if (!listen_accepts(fds[i])) {
+			log_line(LOG_ERR, "LISTEN_FDS: descriptor %d does not listen",
+				fds[i]);
+			return EX_USAGE;
+		}
+	}
 	return listen_run(conf, source, user, fds, count, false);
 }
 
@@ -236,7 +235,7 @@ static int run(
 	if (source->listen_count == 0) {
 		if (sockets > 0)
 			return serve_systemd(conf, source, user, sockets);
-		if (is_listening(0)) {
+		if (listen_accepts(0)) {
 			fds[0] = 0;
 			return listen_run(conf, source, user, fds, 1, true);
 		}
@@ -268,10 +267,13 @@ int main(int argc, char **argv)
 	if (options.check)
 		return check(&options.source);
 	open_missing_stdio();
+	/* What whoever started us has left open is no business of ours. */
+	sandbox_close_from(SD_LISTEN_FDS_START + (unsigned)systemd_sockets());
 	signal(SIGPIPE, SIG_IGN);
 	/* A limit on file sizes is an error like a full disk, not a death. */
 	signal(SIGXFSZ, SIG_IGN);
-	connected = is_socket(0) && !is_listening(0) && options.source.listen_count == 0;
+	connected
+		= is_socket(0) && !listen_accepts(0) && options.source.listen_count == 0;
 	open_early_log();
 	mistakes = conf_load(&conf, &options.source, log_report);
 	wrong = sandbox_find_user(&user, conf.session_user);

@@ -1,12 +1,11 @@
 /* Keeping a Maildir++ quota right when messages go.  Runs in the monitor. */
 #include "quota.h"
+#include "name.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 int quota_subtract(int dir, uint64_t messages, uint64_t octets)
@@ -27,16 +26,12 @@ int quota_subtract(int dir, uint64_t messages, uint64_t octets)
 	return put == length ? 0 : -1;
 }
 
-int quota_counts(const char *name, uint64_t size, uint64_t *octets)
+bool quota_counts(const char *name, uint64_t size, uint64_t *octets)
 {
-	const char *info = strchr(name, ':');
-	const char *recorded = strstr(name, ",S=");
-
 	/* Whoever marked a message as trashed has taken it off already. */
-	if (info && strncmp(info, ":2,", 3) == 0 && strchr(info, 'T'))
-		return 0;
-	*octets = size;
-	if (recorded && (!info || recorded < info))
-		*octets = strtoull(recorded + 3, NULL, 10);
-	return 1;
+	if (name_has_flag(name, 'T'))
+		return false;
+	if (!name_number(name, 'S', octets))
+		*octets = size;
+	return true;
 }

@@ -60,6 +60,7 @@ struct request {
 			uint32_t reason; /* enum request_end */
 			uint32_t fetched;
 			uint64_t fetched_octets;
+			uint32_t plaintext_refused; /* where `plaintext` forbids */
 		} end;
 	};
 };

@@ -73,7 +73,7 @@ int sandbox_become(const struct account *account, const char *name)
 	return -1;
 }
 
-static void close_from(unsigned first)
+void sandbox_close_from(unsigned first)
 {
 	int fd, most;
 
@@ -111,7 +111,7 @@ static void arrange_descriptors(int in, int out, int monitor)
 		|| dup2(high_in, SANDBOX_IN) < 0 || dup2(high_out, SANDBOX_OUT) < 0
 		|| dup2(high_monitor, SANDBOX_MONITOR) < 0)
 		_exit(EX_OSERR);
-	close_from(SANDBOX_MONITOR + 1);
+	sandbox_close_from(SANDBOX_MONITOR + 1);
 }
 
 void sandbox_session(const struct sandbox_user *user, int in, int out, int monitor)

@@ -23,6 +23,9 @@ void sandbox_session(const struct sandbox_user *user, int in, int out, int monit
 /* In the monitor: becomes the user who has logged in.  Returns 0, or -1 with errno. */
 int sandbox_become(const struct account *account, const char *name);
 
+/* Closes all descriptors from this one on. */
+void sandbox_close_from(unsigned first);
+
 /* Puts /dev/null in the place of standard input, output and, unless `keep_stderr`, error. */
 void sandbox_null_stdio(bool keep_stderr);
 

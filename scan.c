@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NOBODY UINT32_MAX
@@ -21,7 +22,7 @@ struct scan_entry {
 	size_t name; /* offset in `names`, which may move while it grows */
 	bool in_new, matched;
 	uint64_t octets, size;
-	uint64_t seconds, microseconds; /* of its delivery */
+	struct name_time delivery;
 	char *unique_id;
 };
 
@@ -29,8 +30,8 @@ struct scan_entry {
 struct scan_known {
 	uint64_t number;
 	size_t name;
-	bool in_new, seen;
-	uint32_t entry; /* that it is now, where it is not what it was */
+	bool in_new;
+	bool seen, renamed; /* it is there, under the above name: another than it was */
 };
 
 static size_t keep_name(struct scan *scan, const char *name)
@@ -46,17 +47,11 @@ static size_t keep_name(struct scan *scan, const char *name)
 	return at;
 }
 
-/* The unique part of a Maildir name. */
-static size_t base_length(const char *name)
-{
-	return strcspn(name, ":");
-}
-
 static bool same_base(const char *a, const char *b)
 {
-	size_t length = base_length(a);
+	size_t length = name_base_length(a);
 
-	return base_length(b) == length && memcmp(a, b, length) == 0;
+	return name_base_length(b) == length && memcmp(a, b, length) == 0;
 }
 
 static int read_directory(struct scan *scan, int dir, bool in_new)
@@ -119,8 +114,7 @@ static int read_index(struct scan *scan, struct index *index, unsigned which)
 		known = &scan->known[scan->known_count++];
 		*known = (struct scan_known){.number = number,
 			.name = keep_name(scan, name),
-			.in_new = in_new,
-			.entry = NOBODY};
+			.in_new = in_new};
 	}
 	return 0;
 }
@@ -136,7 +130,7 @@ static const char *name_of(const struct scan *scan, uint32_t who)
 
 static size_t slot_of(const struct scan *scan, const char *name)
 {
-	uint64_t mixed = hash(HASH_START, name, base_length(name));
+	uint64_t mixed = hash(HASH_START, name, name_base_length(name));
 
 	return (size_t)(mixed ^ mixed >> 32) & (scan->table_size - 1);
 }
@@ -163,17 +157,23 @@ static uint32_t table_next(const struct scan *scan, const char *name, size_t *sl
 	return NOBODY;
 }
 
-static void table_make(struct scan *scan)
+/* The table with the known messages.  Returns 0, or -1 with errno. */
+static int table_make(struct scan *scan)
 {
 	uint32_t who;
 
+	if (scan->entry_count + scan->known_count > INDEX_COUNT_MAX) {
+		errno = EFBIG;
+		return -1;
+	}
 	scan->table_size = 64;
 	while (scan->table_size < 2 * (scan->known_count + scan->entry_count))
 		scan->table_size *= 2;
-	scan->table = memory_resize(NULL, scan->table_size * sizeof(*scan->table));
+	scan->table = memory_resize(scan->table, scan->table_size * sizeof(*scan->table));
 	memset(scan->table, 0xff, scan->table_size * sizeof(*scan->table));
 	for (who = 0; who < scan->known_count; who++)
 		table_add(scan, who);
+	return 0;
 }
 
 /* Finds the message that the index has for this entry: under this very name, or, once
@@ -193,8 +193,9 @@ static void match(struct scan *scan, uint32_t number, bool exactly)
 		if (known->seen || (exactly && !same))
 			continue;
 		known->seen = entry->matched = true;
-		if (!same)
-			known->entry = number;
+		known->renamed = !same;
+		known->name = entry->name;
+		known->in_new = entry->in_new;
 	}
 }
 
@@ -207,7 +208,7 @@ static void collect_changes(struct scan *scan)
 		const struct scan_known *known = &scan->known[who];
 		struct index_change *change;
 
-		if (known->seen && known->entry == NOBODY)
+		if (known->seen && !known->renamed)
 			continue;
 		scan->changes = memory_grow(
 			scan->changes, scan->change_count, &room, sizeof(*scan->changes));
@@ -217,45 +218,49 @@ static void collect_changes(struct scan *scan)
 		change->kind = INDEX_GONE;
 		if (known->seen) {
 			change->kind = INDEX_RENAMED;
-			change->name = scan->names + scan->entries[known->entry].name;
-			change->in_new = scan->entries[known->entry].in_new;
+			change->name = scan->names + known->name;
+			change->in_new = known->in_new;
 		}
 	}
+}
+
+/* A rename in cur/ while it is read can hide a file or show it twice, and a move there from
+ * new/ too; then it is all read once more.  Deliveries do no such harm. */
+static int read_directories(struct scan *scan, int cur, int new, unsigned which)
+{
+	int tries;
+
+	for (tries = 0; tries < SCAN_TRIES; tries++) {
+		struct stamp before = stamp_of(cur), after;
+
+		scan->entry_count = scan->names_used = 0;
+		if (((which & SCAN_NEW) && read_directory(scan, new, true) < 0)
+			|| ((which & SCAN_CUR) && read_directory(scan, cur, false) < 0))
+			return -1;
+		after = stamp_of(cur);
+		if (stamp_equal(&before, &after))
+			return 0;
+	}
+	scan->unsteady = scan->incomplete = true;
+	return 0;
 }
 
 int scan_compare(struct scan *scan, struct index *index, int cur, int new, unsigned which)
 {
 	uint32_t i;
 
-	if (((which & SCAN_NEW) && read_directory(scan, new, true) < 0)
-		|| ((which & SCAN_CUR) && read_directory(scan, cur, false) < 0)
+	scan->which = which;
+	if (read_directories(scan, cur, new, which) < 0
 		|| read_index(scan, index, which) < 0)
 		return -1;
-	if (scan->entry_count + scan->known_count > INDEX_COUNT_MAX) {
-		errno = EFBIG;
+	if (table_make(scan) < 0)
 		return -1;
-	}
-	table_make(scan);
 	for (i = 0; i < scan->entry_count; i++)
 		match(scan, i, true);
 	for (i = 0; i < scan->entry_count; i++)
 		match(scan, i, false);
 	collect_changes(scan);
 	return 0;
-}
-
-/* The number behind `,key=` in the unique part of a name; false where there is none. */
-static bool name_number(const char *name, char key, uint64_t *number)
-{
-	const char tag[] = {',', key, '=', '\0'};
-	const char *at = strstr(name, tag);
-	char *end;
-
-	if (!at || at >= name + base_length(name) || at[3] < '0' || at[3] > '9')
-		return false;
-	errno = 0;
-	*number = strtoull(at + 3, &end, 10);
-	return errno == 0 && (*end == ',' || *end == ':' || *end == '\0');
 }
 
 /* `,W=` in a name is the size on the wire, as the program that delivered it counted.  It
@@ -297,26 +302,11 @@ int scan_octets(int fd, uint64_t size, const char *name, uint64_t *octets)
 	return 0;
 }
 
-/* When it was delivered, as far as its name tells: it begins with the seconds, and behind
- * the first dot microseconds may follow an M.  Other names go by the file's time. */
+/* Names that do not begin with a time go by the file's. */
 static void set_delivery(struct scan_entry *entry, const char *name, time_t modified)
 {
-	const char *m;
-	char *end;
-
-	if (*name < '0' || *name > '9') {
-		entry->seconds = modified > 0 ? (uint64_t)modified : 0;
-		return;
-	}
-	entry->seconds = strtoull(name, &end, 10);
-	if (*end != '.')
-		return;
-	for (m = end + 1; *m && *m != '.' && *m != ':' && *m != ','; m++) {
-		if (*m == 'M' && m[1] >= '0' && m[1] <= '9') {
-			entry->microseconds = strtoull(m + 1, NULL, 10);
-			return;
-		}
-	}
+	if (!name_delivery(name, strlen(name), &entry->delivery))
+		entry->delivery.seconds = modified > 0 ? (uint64_t)modified : 0;
 }
 
 static void cannot_read(struct scan *scan, const char *name)
@@ -377,7 +367,7 @@ static bool hash_base(const char *name, unsigned copy, char unique_id[UNIQUE_ID_
 {
 	char text[INDEX_NAME_MAX + 16], hex[2 * CRYPTO_DIGEST_MAX + 1];
 	unsigned char digest[CRYPTO_DIGEST_MAX];
-	size_t length = base_length(name), size;
+	size_t length = name_base_length(name), size;
 
 	memcpy(text, name, length);
 	if (copy > 0)
@@ -407,12 +397,13 @@ static void unique_id_of(const struct scan *scan, struct index *index, uint32_t 
 	} else if (scan->entries[who - scan->known_count].unique_id) {
 		strcpy(unique_id, scan->entries[who - scan->known_count].unique_id);
 	} else {
-		memcpy(unique_id, name, base_length(name));
-		unique_id[base_length(name)] = '\0';
+		memcpy(unique_id, name, name_base_length(name));
+		unique_id[name_base_length(name)] = '\0';
 	}
 }
 
-static bool is_taken(const struct scan *scan, struct index *index, const char *name,
+/* Who has a unique-id, of all with the base of `name`; or NOBODY. */
+static uint32_t holder(const struct scan *scan, struct index *index, const char *name,
 	const char *unique_id)
 {
 	size_t slot = slot_of(scan, name);
@@ -423,30 +414,65 @@ static bool is_taken(const struct scan *scan, struct index *index, const char *n
 
 		unique_id_of(scan, index, who, other);
 		if (strcmp(other, unique_id) == 0)
-			return true;
+			break;
 	}
-	return false;
+	return who;
 }
 
-/* The base where it can be one and nobody has it, else a hash.  False: no hash can be
- * made. */
-static bool give_unique_id(struct scan *scan, struct index *index, uint32_t number)
+static unsigned count_base(const struct scan *scan, const char *name)
+{
+	size_t slot = slot_of(scan, name);
+	unsigned count = 0;
+
+	while (table_next(scan, name, &slot) != NOBODY)
+		count++;
+	return count;
+}
+
+/* Two files with one base may be a single one that was moved while we looked.  True where
+ * the one that was seen before has gone. */
+static bool has_gone(const struct scan *scan, uint32_t who, int cur, int new)
+{
+	struct stat status;
+	bool in_new;
+
+	if (who < scan->known_count && !scan->known[who].seen)
+		return false;
+	in_new = who < scan->known_count ? scan->known[who].in_new
+					 : scan->entries[who - scan->known_count].in_new;
+	return fstatat(in_new ? new : cur, name_of(scan, who), &status,
+		       AT_SYMLINK_NOFOLLOW)
+		< 0
+		&& errno == ENOENT;
+}
+
+/* The base where it can be one and nobody has it, else a hash.  False, with errno: none can
+ * be given. */
+static bool give_unique_id(
+	struct scan *scan, struct index *index, uint32_t number, int cur, int new)
 {
 	struct scan_entry *entry = &scan->entries[number];
 	const char *name = scan->names + entry->name;
-	size_t length = base_length(name);
+	size_t length = name_base_length(name);
 	char unique_id[UNIQUE_ID_MAX + 1] = "";
-	unsigned copy = 0;
+	uint32_t who = NOBODY;
 
 	if (is_unique_id(name, length)) {
 		memcpy(unique_id, name, length);
 		unique_id[length] = '\0';
+		who = holder(scan, index, name, unique_id);
 	}
-	if (unique_id[0] == '\0' || is_taken(scan, index, name, unique_id)) {
+	if (who != NOBODY && has_gone(scan, who, cur, new)) {
+		errno = EAGAIN;
+		return false;
+	}
+	if (unique_id[0] == '\0' || who != NOBODY) {
+		unsigned copy = count_base(scan, name);
+
 		do {
 			if (!hash_base(name, copy++, unique_id))
 				return false;
-		} while (is_taken(scan, index, name, unique_id));
+		} while (holder(scan, index, name, unique_id) != NOBODY);
 		entry->unique_id = memory_copy(unique_id);
 	}
 	table_add(scan, (uint32_t)scan->known_count + number);
@@ -460,11 +486,10 @@ static int compare_delivery(const void *left, const void *right)
 {
 	const struct scan_entry *a = left, *b = right;
 
-	if (a->seconds != b->seconds)
-		return a->seconds < b->seconds ? -1 : 1;
-	if (a->microseconds != b->microseconds)
-		return a->microseconds < b->microseconds ? -1 : 1;
-	return strcmp(names_being_sorted + a->name, names_being_sorted + b->name);
+	int order = name_compare_times(&a->delivery, &b->delivery);
+
+	return order ? order
+		     : strcmp(names_being_sorted + a->name, names_being_sorted + b->name);
 }
 
 /* Drops all entries but the new messages, and sorts those. */
@@ -484,6 +509,34 @@ static void keep_new_messages(struct scan *scan, int cur, int new)
 		qsort(scan->entries, kept, sizeof(*scan->entries), compare_delivery);
 }
 
+/* Whether a base is later than all that the index has, and so can't be there already. */
+static bool all_are_later(const struct scan *scan, const struct index *index)
+{
+	size_t i;
+
+	for (i = 0; i < scan->entry_count; i++) {
+		const char *name = scan->names + scan->entries[i].name;
+		struct name_time time;
+
+		if (!name_delivery(name, strlen(name), &time)
+			|| name_compare_times(&time, &index->header.newest) <= 0)
+			return false;
+	}
+	return true;
+}
+
+/* Where cur/ was not read, what the index has of it is as it was. */
+static int add_unread(struct scan *scan, struct index *index)
+{
+	size_t i = scan->known_count;
+
+	if (read_index(scan, index, SCAN_CUR) < 0)
+		return -1;
+	for (; i < scan->known_count; i++)
+		scan->known[i].seen = true;
+	return table_make(scan);
+}
+
 int scan_measure(struct scan *scan, struct index *index, int cur, int new)
 {
 	uint32_t i;
@@ -491,11 +544,14 @@ int scan_measure(struct scan *scan, struct index *index, int cur, int new)
 	keep_new_messages(scan, cur, new);
 	if (scan->entry_count == 0)
 		return 0;
+	if (!(scan->which & SCAN_CUR) && !all_are_later(scan, index)
+		&& add_unread(scan, index) < 0)
+		return -1;
 	scan->added = memory_resize(NULL, scan->entry_count * sizeof(*scan->added));
 	for (i = 0; i < scan->entry_count; i++) {
 		struct scan_entry *entry = &scan->entries[i];
 
-		if (!give_unique_id(scan, index, i))
+		if (!give_unique_id(scan, index, i, cur, new))
 			return -1;
 		scan->added[i] = (struct index_message){
 			.name = scan->names + entry->name,
@@ -511,6 +567,7 @@ int scan_measure(struct scan *scan, struct index *index, int cur, int new)
 
 void scan_free(struct scan *scan)
 {
+	int error = errno;
 	size_t i;
 
 	for (i = 0; i < scan->entry_count; i++)
@@ -522,4 +579,5 @@ void scan_free(struct scan *scan)
 	free(scan->known);
 	free(scan->table);
 	memset(scan, 0, sizeof(*scan));
+	errno = error;
 }

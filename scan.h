@@ -7,6 +7,9 @@
 
 enum { SCAN_CUR = 1, SCAN_NEW = 2 };
 
+/* How often it is tried to see directories that stand still. */
+#define SCAN_TRIES 5
+
 struct scan_entry;
 struct scan_known;
 
@@ -24,8 +27,11 @@ struct scan {
 	int example_errno;
 	/* Something was seen that the directories' times will not tell of again. */
 	bool incomplete;
+	/* The names changed whenever they were read: some may not have been seen. */
+	bool unsteady;
 
 	/* scan.c's own */
+	unsigned which;
 	char *names;
 	size_t names_used, names_room;
 	struct scan_entry *entries;
@@ -43,9 +49,11 @@ int scan_compare(
 	struct scan *scan, struct index *index, int cur, int new, unsigned which);
 
 /* Looks into the files that the index does not have: fills in `added`, in the order of
- * delivery.  Returns 0, or -1 with errno. */
+ * delivery.  Returns 0, or -1 with errno: with EAGAIN where names have changed meanwhile
+ * and both are due again. */
 int scan_measure(struct scan *scan, struct index *index, int cur, int new);
 
+/* Keeps errno. */
 void scan_free(struct scan *scan);
 
 /* Octets on the wire of an open message file of `size` octets.  What its `name` says of

@@ -134,8 +134,10 @@ static enum next run_command(struct session *s, char *line)
 			s->state == STATE_TRANSACTION ? TEXT_LOGGED_IN
 						      : TEXT_LOG_IN_FIRST,
 			0, 0);
-	if (!capa_offered(s, command->capability))
+	if (!capa_offered(s, command->capability)) {
+		s->plaintext_refused |= command->capability == CAPA_USER;
 		return reply_err(s, CODE_NONE, capa_refusal(command->capability), 0, 0);
+	}
 	if (arguments.count < command->least)
 		return reply_err(s, CODE_NONE, TEXT_TOO_FEW, 0, 0);
 	if (arguments.count > command->most)
@@ -197,6 +199,7 @@ static void tell_end(struct session *s)
 		s->end = end_of_wire(s->wire.state);
 	request.end.reason = s->end;
 	request.end.fetched = s->fetched;
+	request.end.plaintext_refused = s->plaintext_refused;
 	request.end.fetched_octets = s->fetched_octets;
 	request_send(s->monitor, &request);
 }

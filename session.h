@@ -32,7 +32,8 @@ struct session {
 	uint64_t deleted_count, deleted_octets; /* of these, marked */
 	uint32_t fetched;                       /* messages sent in full */
 	uint64_t fetched_octets;
-	size_t marks_size; /* octets in each: a bit a message */
+	bool plaintext_refused; /* a password was not taken for want of TLS */
+	size_t marks_size;      /* octets in each: a bit a message */
 	unsigned char *deleted_marks, *fetched_marks;
 };
 

@@ -84,6 +84,14 @@ enum next cmd_stat(struct session *s, const struct arguments *arguments)
 	return NEXT_COMMAND;
 }
 
+/* In the midst of a message or a listing there is no reply left but to close. */
+static enum next cut_off(struct session *s)
+{
+	bool open = s->wire.state == WIRE_OPEN || s->wire.state == WIRE_CLOSED;
+
+	return reply_end(s, open ? END_UNREADABLE : end_of_wire(s->wire.state));
+}
+
 /* One line of LIST or UIDL; false where the index is broken. */
 static bool put_message(struct session *s, uint64_t number, bool unique)
 {
@@ -99,17 +107,17 @@ static bool put_message(struct session *s, uint64_t number, bool unique)
 	return true;
 }
 
-static void list_all(struct session *s, bool unique)
+static enum next list_all(struct session *s, bool unique)
 {
 	uint64_t number;
 
 	for (number = 0; number < s->count; number++) {
-		if (marks_has(s->deleted_marks, number))
-			continue;
-		if (!put_message(s, number, unique) && s->wire.state != WIRE_OPEN)
-			return;
+		if (!marks_has(s->deleted_marks, number)
+			&& !put_message(s, number, unique))
+			return cut_off(s);
 	}
 	wire_string(&s->wire, ".\r\n");
+	return NEXT_COMMAND;
 }
 
 static enum next list_one(struct session *s, const char *argument, bool unique)
@@ -133,8 +141,7 @@ enum next cmd_list(struct session *s, const struct arguments *arguments)
 		return list_one(s, arguments->word[0], false);
 	reply_ok(s, TEXT_SCAN_LISTING, s->count - s->deleted_count,
 		s->octets - s->deleted_octets);
-	list_all(s, false);
-	return NEXT_COMMAND;
+	return list_all(s, false);
 }
 
 enum next cmd_uidl(struct session *s, const struct arguments *arguments)
@@ -142,8 +149,7 @@ enum next cmd_uidl(struct session *s, const struct arguments *arguments)
 	if (arguments->count == 1)
 		return list_one(s, arguments->word[0], true);
 	reply_ok(s, TEXT_UNIQUE_IDS, 0, 0);
-	list_all(s, true);
-	return NEXT_COMMAND;
+	return list_all(s, true);
 }
 
 /* The descriptor of a message; -1, and the reply is given, where it can't be had. */
@@ -178,10 +184,11 @@ static bool send_message(
 	struct message_stuffing stuffing = MESSAGE_STUFFING_START;
 	uint64_t sent = 0;
 	ssize_t got = 1;
+	size_t made;
 	char *out;
 
 	while (!(top && top->done) && (got = read(fd, block, sizeof(block))) > 0) {
-		size_t wanted = (size_t)got, made;
+		size_t wanted = (size_t)got;
 
 		if (top)
 			wanted = message_top(top, block, wanted);
@@ -196,18 +203,10 @@ static bool send_message(
 	out = wire_room(&s->wire, MESSAGE_END_MAX);
 	if (got < 0 || !out)
 		return false;
-	sent += message_end(&stuffing, out);
-	*octets = sent - stuffing.dots - 3;
-	wire_wrote(&s->wire, message_end(&stuffing, out));
+	made = message_end(&stuffing, out);
+	wire_wrote(&s->wire, made);
+	*octets = sent + made - stuffing.dots - 3;
 	return true;
-}
-
-/* In the midst of a message there is no reply left but to close. */
-static enum next cut_off(struct session *s)
-{
-	bool open = s->wire.state == WIRE_OPEN || s->wire.state == WIRE_CLOSED;
-
-	return reply_end(s, open ? END_UNREADABLE : end_of_wire(s->wire.state));
 }
 
 enum next cmd_retr(struct session *s, const struct arguments *arguments)
@@ -312,6 +311,9 @@ static enum next quit_transaction(struct session *s)
 	struct request request = {.kind = REQUEST_COMMIT};
 	struct reply reply;
 
+	/* A client that has gone before it got its messages has not seen them. */
+	if (s->deleted_count > 0 && !wire_flush(&s->wire))
+		return cut_off(s);
 	if ((s->deleted_count > 0 && send_marks(s, REQUEST_DELETED, s->deleted_marks) < 0)
 		|| (s->fetched > 0
 			&& send_marks(s, REQUEST_FETCHED, s->fetched_marks) < 0)

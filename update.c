@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,27 +59,29 @@ static size_t keep_renamed(struct index_change *changes, size_t count)
 /* Learns under which names the messages are now.  Returns 0, or -1 with errno. */
 static int look_again(struct maildrop *m)
 {
-	struct index_stamp cur = maildrop_stamp(m->cur), new = maildrop_stamp(m->new);
+	struct stamp cur = stamp_of(m->cur), new = stamp_of(m->new);
 	struct index_update update = {0};
 	struct scan scan = {0};
-	time_t now = time(NULL);
-	int error, result;
+	time_t now = maildrop_now(m);
+	int result;
 
-	if (maildrop_unchanged(&m->read_cur, &cur)
-		&& maildrop_unchanged(&m->read_new, &new))
+	if (stamp_equal(&m->read_cur, &cur) && stamp_equal(&m->read_new, &new))
 		return 0;
 	result = scan_compare(&scan, &m->index, m->cur, m->new, SCAN_CUR | SCAN_NEW);
+	if (result == 0 && scan.unsteady) {
+		/* What was not seen may be there all the same. */
+		errno = EAGAIN;
+		result = -1;
+	}
 	update.changes = scan.changes;
 	update.change_count = keep_renamed(scan.changes, scan.change_count);
 	if (result == 0 && update.change_count > 0)
 		result = index_amend(&m->index, &update);
 	if (result == 0) {
-		m->read_cur = maildrop_settled(cur, now);
-		m->read_new = maildrop_settled(new, now);
+		m->read_cur = stamp_settled(cur, now);
+		m->read_new = stamp_settled(new, now);
 	}
-	error = errno;
 	scan_free(&scan);
-	errno = error;
 	return result;
 }
 
@@ -145,15 +148,31 @@ enum message_status maildrop_message(struct maildrop *m, uint64_t number, int *f
 void maildrop_recount(struct maildrop *m, uint64_t number)
 {
 	struct index_change change = {.number = number, .kind = INDEX_RESIZED};
-	struct index_update update = {.changes = &change, .change_count = 1};
 	struct opened opened;
 
-	if (apply(m, number, open_message, &opened) < 0)
+	if (!m->is_resized)
+		m->is_resized = marks_new(marks_size(m->index.header.count));
+	if (!m->is_resized || marks_has(m->is_resized, number)
+		|| apply(m, number, open_message, &opened) < 0)
 		return;
 	change.size = opened.size;
-	if (scan_octets(opened.fd, opened.size, NULL, &change.octets) == 0)
-		index_amend(&m->index, &update);
+	if (scan_octets(opened.fd, opened.size, NULL, &change.octets) == 0) {
+		m->resized = memory_grow(m->resized, m->resized_count, &m->resized_room,
+			sizeof(*m->resized));
+		m->resized[m->resized_count++] = change;
+		marks_set(m->is_resized, number);
+	}
 	close(opened.fd);
+}
+
+void maildrop_write_sizes(struct maildrop *m)
+{
+	struct index_update update
+		= {.changes = m->resized, .change_count = m->resized_count};
+
+	if (m->resized_count > 0 && index_amend(&m->index, &update) < 0)
+		log_line(LOG_WARNING, "%s: %s", INDEX_FILE, strerror(errno));
+	m->resized_count = 0;
 }
 
 /* rename(2) that does not replace a file. */
@@ -170,33 +189,6 @@ static int rename_new(int from, const char *old, int to, const char *name)
 		return -1;
 	}
 	return renameat(from, old, to, name);
-}
-
-/* The name that a message has in cur/, seen or as it was.  Flags are in ASCII order, after
- * `:2,`; a name with another kind of info is left alone.  Returns false where there is no
- * room for it. */
-static bool name_in_cur(const char *name, bool seen, char out[INDEX_NAME_MAX + 1])
-{
-	size_t length = strlen(name), at;
-	const char *info = strchr(name, ':');
-	const char *insert = "S";
-
-	memcpy(out, name, length + 1);
-	if (!info) {
-		at = length;
-		insert = seen ? ":2,S" : ":2,";
-	} else if (!seen || strncmp(info, ":2,", 3) != 0 || strchr(info + 3, 'S')) {
-		return true;
-	} else {
-		at = (size_t)(info - name) + 3;
-		while (name[at] >= 'A' && name[at] < 'S')
-			at++;
-	}
-	if (length + strlen(insert) > INDEX_NAME_MAX)
-		return false;
-	memcpy(out + at, insert, strlen(insert));
-	strcpy(out + at + strlen(insert), name + at);
-	return true;
 }
 
 /* What is done in cur/ and new/, to be written down afterwards. */
@@ -261,7 +253,8 @@ static int keep_message(struct maildrop *m, struct commit *commit, uint64_t numb
 	char name[INDEX_NAME_MAX + 1];
 	struct index_change *change;
 
-	if (!name_in_cur(at->name, marks_has(commit->marks->fetched, number), name)
+	if (!name_in_cur(at->name, marks_has(commit->marks->fetched, number), name,
+		    sizeof(name))
 		|| (!at->in_new && strcmp(at->name, name) == 0))
 		return 0;
 	if (rename_new(at->dir, at->name, m->cur, name) < 0)
@@ -335,13 +328,12 @@ static int compare_changes(const void *left, const void *right)
 /* The index is true again before the next session can want it. */
 static void commit_index(struct maildrop *m, struct commit *commit)
 {
-	static const struct index_stamp unsettled = {0};
 	const struct index_header *header = &m->index.header;
 	struct index_update update = {
 		.changes = commit->changes,
 		.change_count = commit->count,
-		.cur = commit->touched_cur ? unsettled : header->cur,
-		.new = commit->touched_new ? unsettled : header->new,
+		.cur = commit->touched_cur ? STAMP_NONE : header->cur,
+		.new = commit->touched_new ? STAMP_NONE : header->new,
 	};
 
 	if (commit->missing_count > 0 && commit->count > 1)
@@ -355,10 +347,11 @@ void maildrop_commit(struct maildrop *m, const struct maildrop_marks *marks,
 	struct maildrop_result *result)
 {
 	struct commit commit = {.marks = marks, .result = result};
-	uint64_t number, count = m->index.header.count;
-	uint64_t octets = m->index.header.octets;
+	uint64_t number, count = m->index.header.count, octets;
 	size_t i;
 
+	maildrop_write_sizes(m);
+	octets = m->index.header.octets;
 	memset(result, 0, sizeof(*result));
 	for (number = 0; number < count; number++)
 		commit_message(m, &commit, number, false);

@@ -32,6 +32,10 @@ bool users_name_is_safe(const char *name)
 	return true;
 }
 
+/* Prefixes of a crypt(3) hash, which says by itself what it is. */
+static const char *const crypt_schemes[]
+	= {"{CRYPT}", "{MD5-CRYPT}", "{BLF-CRYPT}", "{SHA256-CRYPT}", "{SHA512-CRYPT}"};
+
 /* What follows `scheme` (such as "{PLAIN}") in `password`, or NULL. */
 static const char *after_scheme(const char *password, const char *scheme)
 {
@@ -51,14 +55,24 @@ const char *users_secret(const char *password)
 
 const char *users_hash(const char *password)
 {
-	const char *hash = after_scheme(password, "{CRYPT}");
+	const char *hash = NULL;
+	size_t i;
 
+	for (i = 0; i < sizeof(crypt_schemes) / sizeof(crypt_schemes[0]) && !hash; i++)
+		hash = after_scheme(password, crypt_schemes[i]);
 	if (!hash)
 		hash = password;
 	/* Empty, or locked as passwd(1) and usermod(8) do it. */
 	if (*hash == '\0' || strchr("!*{", *hash))
 		return NULL;
 	return hash;
+}
+
+bool users_scheme_is_known(const char *password)
+{
+	return password[0] != '{' || users_hash(password)
+		|| after_scheme(password, "{PLAIN}")
+		|| after_scheme(password, "{CLEARTEXT}");
 }
 
 /* Splits a line at its colons; the last field takes the rest.  Fields that are not
@@ -196,7 +210,7 @@ static const char *shadow_expired(const struct spwd *shadow)
 {
 	long today = (long)(time(NULL) / 86400);
 
-	if (shadow->sp_expire > 0 && today >= shadow->sp_expire)
+	if (shadow->sp_expire >= 0 && today >= shadow->sp_expire)
 		return "account-expired";
 	if (shadow->sp_lstchg == 0)
 		return "password-must-be-changed";
@@ -219,6 +233,14 @@ static void add_shadow(struct account *account, const char *name)
 	explicit_bzero(shadow->sp_pwdp, strlen(shadow->sp_pwdp));
 }
 
+static bool shadow_is_readable(char *why)
+{
+	if (access(SHADOW, R_OK) == 0 || errno == ENOENT)
+		return true;
+	snprintf(why, LOG_LINE_MAX, "%s: %s", SHADOW, strerror(errno));
+	return false;
+}
+
 static enum users_found find_in_system(
 	const char *name, struct account *account, char *why)
 {
@@ -226,10 +248,8 @@ static enum users_found find_in_system(
 
 	/* First, and for every name: who can't read it must not tell who exists.  (What
 	 * getspnam(3) says of that depends on nsswitch.conf(5).) */
-	if (access(SHADOW, R_OK) < 0 && errno != ENOENT) {
-		snprintf(why, LOG_LINE_MAX, "%s: %s", SHADOW, strerror(errno));
+	if (!shadow_is_readable(why))
 		return USERS_BROKEN;
-	}
 	add_shadow(account, name);
 	errno = 0;
 	user = getpwnam(name);
@@ -259,6 +279,16 @@ enum users_found users_find(
 	if (conf->users == USERS_FILE)
 		return find_in_file(conf->users_file, name, account, why);
 	return find_in_system(name, account, why);
+}
+
+bool users_ready(const struct conf *conf, char *why)
+{
+	if (conf->users == USERS_SYSTEM)
+		return shadow_is_readable(why);
+	if (access(conf->users_file, R_OK) == 0)
+		return true;
+	snprintf(why, LOG_LINE_MAX, "%s: %s", conf->users_file, strerror(errno));
+	return false;
 }
 
 const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const char *name,
@@ -319,8 +349,7 @@ static const char *check_password(const char *password)
 {
 	const char *hash = users_hash(password);
 
-	if (password[0] == '{' && !users_secret(password) && !hash
-		&& !after_scheme(password, "{CRYPT}"))
+	if (!users_scheme_is_known(password))
 		return "pop3d does not know how this password is stored";
 #ifdef CRYPT_SALT_INVALID
 	if (hash && crypt_checksalt(hash) == CRYPT_SALT_INVALID)
@@ -349,6 +378,8 @@ static const char *check_line(const struct conf *conf, char *line, void **names)
 		return "the name is in the file already: only its first line counts";
 	}
 	wrong = parse_fields(field, &account);
+	if (!wrong && getuid() != 0 && account.uid != getuid())
+		wrong = "pop3d does not run as root, and can't become this uid";
 	if (!wrong)
 		wrong = check_password(account.password);
 	if (!wrong)

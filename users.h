@@ -40,6 +40,9 @@ bool users_name_is_safe(const char *name);
 enum users_found users_find(
 	const struct conf *conf, const char *name, struct account *account, char *why);
 
+/* Whether users can be looked up at all; `why` (LOG_LINE_MAX octets) says what is wrong. */
+bool users_ready(const struct conf *conf, char *why);
+
 /* The path of the account's Maildir, by its own pattern or the configured one.  Returns
  * NULL, or what is wrong. */
 const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const char *name,
@@ -51,8 +54,11 @@ bool users_have_secrets(const struct conf *conf);
 /* The secret behind {PLAIN} or {CLEARTEXT}, or NULL.  Points into `password`. */
 const char *users_secret(const char *password);
 
-/* The crypt(3) hash behind {CRYPT} or nothing, or NULL.  Points into `password`. */
+/* The crypt(3) hash behind {CRYPT}, or the like, or nothing; or NULL.  Points into `password`. */
 const char *users_hash(const char *password);
+
+/* Whether pop3d knows how a password is stored. */
+bool users_scheme_is_known(const char *password);
 
 /* The ids in the line of `name` in a file such as /etc/passwd.  Returns false where there is
  * no such line, or it is no good. */

@@ -10,10 +10,11 @@ import os
 import struct
 import sys
 
-HEADER = struct.Struct("=8sIIQQQQQqIIQqIIQqIIQ40sQ")
+HEADER = struct.Struct("=8sIIQQQQQQQqqIIQqqIIQqqIIQ40sQ")
 FIELDS = ("magic byte_order record_size count capacity octets wasted first_new "
-          "cur_s cur_ns _1 cur_inode new_s new_ns _2 new_inode "
-          "written_s written_ns _3 written_inode boot check").split()
+          "newest_s newest_us cur_s cur_cs cur_ns cur_cns cur_inode "
+          "new_s new_cs new_ns new_cns new_inode "
+          "written_s written_cs written_ns written_cns written_inode boot check").split()
 RECORD = struct.Struct("=QQQHHHHQ")
 RECORD_FIELDS = "octets size name_at name_length unique_length flags _ check".split()
 RECORDS_AT = 256

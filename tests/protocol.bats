@@ -535,25 +535,25 @@ load helper
 	three_messages
 	session <<-'E'
 		C: STAT 1
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: LIST 1 2
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: UIDL 1 2
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: RETR 1 2
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: DELE 1 2
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: TOP 1 2 3
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: NOOP x
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: RSET x
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: CAPA x
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: QUIT now
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: STAT
 		S: +OK 3 124
 		C: QUIT
@@ -561,9 +561,9 @@ load helper
 	E
 	dialog <<-'E'
 		C: USER joe smith
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: APOP joe x y
-		S: -ERR Too many arguments
+		S: -ERR Too many arguments, or spaces
 		C: QUIT
 		S~ \+OK .*
 	E
@@ -575,13 +575,13 @@ load helper
 	for argument in -1 +1 1x x 1.0 0x1 "1,2" ' 1' '*'; do
 		session <<-E
 			C: RETR $argument
-			S~ -ERR (Not a message-number|Too many arguments)
+			S~ -ERR (Not a message-number|Too many arguments, or spaces)
 			C: DELE $argument
-			S~ -ERR (Not a message-number|Too many arguments)
+			S~ -ERR (Not a message-number|Too many arguments, or spaces)
 			C: LIST $argument
-			S~ -ERR (Not a message-number|Too many arguments)
+			S~ -ERR (Not a message-number|Too many arguments, or spaces)
 			C: UIDL $argument
-			S~ -ERR (Not a message-number|Too many arguments)
+			S~ -ERR (Not a message-number|Too many arguments, or spaces)
 			C: QUIT
 			S: +OK Goodbye (3 messages left)
 		E
