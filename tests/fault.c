@@ -4,8 +4,12 @@
  *   FAULT_KILL=n             SIGKILL before the nth change
  *   FAULT_COUNT=file         writes how many there were, at a normal end
  *   FAULT_FAIL=call:errno[:text]  that call fails (where its file name holds text)
- *   FAULT_RUN=n:command      runs a command before the nth change: another program */
+ *   FAULT_RUN=n:command      runs a command before the nth change: another program
+ *   FAULT_READ=n:command     likewise after the nth time that a directory was read; 0: each
+ *   FAULT_SLOW=seconds       so much longer takes each crypt(3) */
 #define _GNU_SOURCE
+#include <crypt.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,27 +22,30 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static unsigned changes;
+static unsigned changes, reads;
+
+static void run_at(const char *variable, unsigned count)
+{
+	const char *run = getenv(variable);
+	char command[4096];
+
+	if (!run || (atoi(run) != 0 && (unsigned)atoi(run) != count))
+		return;
+	snprintf(command, sizeof(command), "unset LD_PRELOAD; %s", strchr(run, ':') + 1);
+	if (system(command) < 0)
+		abort();
+}
 
 /* Returns whether the call is to fail, with errno. */
 static int change(const char *call, const char *name)
 {
 	const char *kill_at = getenv("FAULT_KILL"), *fail = getenv("FAULT_FAIL");
-	const char *run = getenv("FAULT_RUN");
 	size_t length = strlen(call);
 
 	changes++;
 	if (kill_at && (unsigned)atoi(kill_at) == changes)
 		raise(SIGKILL);
-	if (run && (unsigned)atoi(run) == changes) {
-		char command[4096];
-
-		snprintf(command, sizeof(command), "%s", strchr(run, ':') + 1);
-		unsetenv("FAULT_RUN");
-		unsetenv("LD_PRELOAD");
-		if (system(command) < 0)
-			abort();
-	}
+	run_at("FAULT_RUN", changes);
 	if (fail && strncmp(fail, call, length) == 0 && fail[length] == ':') {
 		const char *text = strchr(fail + length + 1, ':');
 
@@ -73,6 +80,21 @@ __attribute__((destructor)) static void at_end(void)
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+int closedir(DIR *stream)
+{
+	run_at("FAULT_READ", ++reads);
+	return REAL(closedir)(stream);
+}
+
+char *crypt_r(const char *password, const char *hash, struct crypt_data *data)
+{
+	const char *slow = getenv("FAULT_SLOW");
+
+	if (slow)
+		usleep((unsigned)(atof(slow) * 1000000));
+	return REAL(crypt_r)(password, hash, data);
+}
 
 int renameat(int from, const char *old, int to, const char *name)
 {

@@ -1,0 +1,206 @@
+# What other programs and clients do at the worst moment.
+
+load helper
+
+# hooked VARIABLE VALUE [LINE...]: a session with tests/fault.c's variable set.
+hooked() {
+	local setting=$1
+	shift
+	printf '%s\r\n' 'USER joe' 'PASS secret' "$@" |
+		env LD_PRELOAD="$FAULT" "$setting" "$POP3D" -f "$CONF" 2>>"$LOG" | tr -d '\r'
+}
+
+# message TEXT: a message that says it.
+message() {
+	printf 'Subject: %s\n\n%s\n' "$1" "$1"
+}
+
+@test "moved from new to cur between the reading of the two: listed once, its unique-id stays" {
+	message a | put cur 1600000001.M1P1.host:2,
+	message b | put new 1600000002.M1P1.host
+	answers 'USER joe' 'PASS secret' >/dev/null
+	hooked "FAULT_READ=1:mv $MAILDIR/new/1600000002.M1P1.host $MAILDIR/cur/1600000002.M1P1.host:2,S" \
+		UIDL QUIT >"$T/one"
+	answers 'USER joe' 'PASS secret' UIDL QUIT >"$T/two"
+	for i in one two; do
+		grep -qx '1 1600000001.M1P1.host' "$T/$i"
+		grep -qx '2 1600000002.M1P1.host' "$T/$i"
+		run ! grep -q '^3 ' "$T/$i"
+	done
+}
+
+@test "... and where they never stand still, the next session has them right" {
+	local i
+	for i in 1 2 3 4 5 6 7 8 9; do message "$i" | put new "160000000$i.M1P1.host"; done
+	answers 'USER joe' 'PASS secret' >/dev/null
+	# Each reading of a folder is followed by a move.
+	cat >"$T/move" <<-E
+		for i in 1 2 3 4 5 6 7 8 9; do
+			f=$MAILDIR/new/160000000\$i.M1P1.host
+			[ ! -e \$f ] || { mv \$f $MAILDIR/cur/160000000\$i.M1P1.host:2,S; break; }
+		done
+	E
+	hooked "FAULT_READ=0:sh $T/move" UIDL QUIT >"$T/one"
+	grep -q '^+OK Goodbye' "$T/one"
+	answers 'USER joe' 'PASS secret' UIDL QUIT | grep -E '^[0-9]' | cut -d' ' -f2 | sort >"$T/two"
+	printf '160000000%s.M1P1.host\n' 1 2 3 4 5 6 7 8 9 | diff - "$T/two"
+}
+
+@test "QUIT finds a message that is moved while it is looked for" {
+	message a | put cur 1600000001.M1P1.host:2,
+	message b | put new 1600000002.M1P1.host
+	message c | put new 1600000003.M1P1.host
+	# A login reads both folders; new is read for the third time at QUIT.
+	rename_two() {
+		mv "$MAILDIR/cur/1600000001.M1P1.host:2," "$MAILDIR/cur/1600000001.M1P1.host:2,FS"
+		mv "$MAILDIR/new/1600000002.M1P1.host" "$MAILDIR/new/1600000002.M1P1.host:2,F"
+	}
+	LD_PRELOAD=$FAULT FAULT_READ="3:mv $MAILDIR/new/1600000002.M1P1.host:2,F $MAILDIR/cur/1600000002.M1P1.host:2,FS" \
+		during rename_two <<-'E'
+		DELE 1
+		DELE 2
+		QUIT
+	E
+	grep -q '^+OK Goodbye (1 messages left)' "$T/text"
+	[ "$(messages_left)" = 1 ]
+}
+
+@test "all flags renamed during a session: every message is listed, fetched and deleted" {
+	local i
+	for i in {100..599}; do message "$i" | put cur "1600000$i.M1P1.host:2,"; done
+	rename_all() {
+		for i in {100..599}; do mv "$MAILDIR/cur/1600000$i.M1P1.host:2," "$MAILDIR/cur/1600000$i.M1P1.host:2,F"; done
+	}
+	during rename_all <<-'E'
+		RETR 1
+		RETR 500
+		LIST
+		UIDL
+		DELE 500
+		DELE 1
+		QUIT
+	E
+	[ "$(grep -cE '^[0-9]+ [0-9]+$' "$T/text")" = 500 ]
+	[ "$(grep -cE '^[0-9]+ 1600000[0-9]{3}\.M1P1\.host$' "$T/text")" = 500 ]
+	grep -q '^+OK Goodbye (498 messages left)' "$T/text"
+	[ "$(messages_left)" = 498 ]
+}
+
+@test "a message that changes its size: the numbers of the session stay what they were" {
+	local i
+	for i in {1..9}; do message "$i" | put cur "160000000$i.M1P1.host:2,"; done
+	append() { echo more >>"$MAILDIR/cur/1600000001.M1P1.host:2,"; }
+	during append <<-'E'
+		STAT
+		RETR 1
+		RETR 1
+		LIST 1
+		DELE 1
+		STAT
+		RSET
+		STAT
+		QUIT
+	E
+	[ "$(grep -c '^+OK 9 153$' "$T/text")" = 2 ]
+	[ "$(grep -c '^-ERR \[SYS/TEMP\] Message 1 has changed' "$T/text")" = 2 ]
+	grep -q '^+OK 1 17$' "$T/text"
+	grep -q '^+OK 8 136$' "$T/text"
+	answers 'USER joe' 'PASS secret' STAT QUIT | grep -q '^+OK 9 159$'
+}
+
+@test "a folder whose time is set back, as by rsync -a: what came is seen" {
+	message a | put cur 1600000001.M1P1.host:2,
+	settle
+	answers 'USER joe' 'PASS secret' STAT QUIT >/dev/null
+	touch -r "$MAILDIR/cur" "$T/time"
+	message b | put cur 1600000002.M1P1.host:2,
+	touch -r "$T/time" "$MAILDIR/cur"
+	answers 'USER joe' 'PASS secret' STAT QUIT | grep -q '^+OK 2 '
+}
+
+@test "a copy in new of what is in cur gets a unique-id of its own, though cur is not read" {
+	message a | put cur 1600000001.M1P1.host:2,
+	message z | put cur 1600000009.M1P1.host:2,
+	settle
+	answers 'USER joe' 'PASS secret' STAT QUIT >/dev/null
+	message a | put new 1600000001.M1P1.host
+	touch -d '1 minute ago' "$MAILDIR/new"
+	answers 'USER joe' 'PASS secret' UIDL >"$T/one"
+	[ "$(grep -c ' 1600000001.M1P1.host$' "$T/one")" = 1 ]
+	grep -qE '^3 [0-9a-f]{32}$' "$T/one"
+}
+
+@test "a full disk while names change: the messages can be fetched and deleted all the same" {
+	three_messages
+	answers 'USER joe' 'PASS secret' >/dev/null
+	rename_one() { mv "$MAILDIR/cur/1600000001.M1P1.host:2," "$MAILDIR/cur/1600000001.M1P1.host:2,F"; }
+	FAULT_FAIL='pwrite:28:Maildir/pop3d.index' LD_PRELOAD=$FAULT during rename_one <<-'E'
+		RETR 1
+		DELE 1
+		DELE 2
+		QUIT
+	E
+	grep -q '^+OK 65 octets' "$T/text"
+	grep -q '^+OK Goodbye (1 messages left)' "$T/text"
+	[ "$(messages_left)" = 1 ]
+	answers 'USER joe' 'PASS secret' STAT QUIT | grep -q '^+OK 1 23$'
+}
+
+@test "a client that goes before it has read what it fetched: nothing is deleted" {
+	head -c 20000000 /dev/zero | tr '\0' x | put cur 1600000001.M1P1.host:2,
+	start_listening
+	python3 - "$PORT" <<-'E'
+		import socket, struct, sys
+		s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60)
+		s.sendall(b"USER joe\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n")
+		s.recv(100)
+		s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+		s.close()
+	E
+	wait_for grep -q ' end ' "$T/listening"
+	grep -q 'reason=broken .*deleted=0 ' "$T/listening"
+	[ "$(messages_left)" = 1 ]
+}
+
+@test "... also where all of it fits a single piece" {
+	message a | put cur 1600000001.M1P1.host:2,
+	python3 - "$POP3D" "$CONF" 2>>"$LOG" <<-'E'
+		import socket, subprocess, sys
+		ours, theirs = socket.socketpair()
+		server = subprocess.Popen([sys.argv[1], "-f", sys.argv[2]], stdin=theirs, stdout=theirs)
+		theirs.close()
+		ours.recv(1000)
+		ours.sendall(b"USER joe\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n")
+		ours.close()
+		server.wait()
+	E
+	grep -q 'deleted=0 ' "$LOG"
+	[ "$(messages_left)" = 1 ]
+}
+
+@test "no other user can lock a Maildir that others may read" {
+	three_messages
+	answers 'USER joe' 'PASS secret' QUIT >/dev/null
+	flock -s "$MAILDIR" sleep 60 3>&- &
+	PIDS="$PIDS $!"
+	wait_for eval '! flock -n "$MAILDIR" true'
+	answers 'USER joe' 'PASS secret' STAT QUIT | grep -q '^+OK 3 124$'
+}
+
+@test "a symbolic link to nowhere is no empty maildrop: [SYS/TEMP]" {
+	rm -r "$MAILDIR"
+	ln -s "$T/not-mounted" "$MAILDIR"
+	answers 'USER joe' 'PASS secret' | grep -q '^-ERR \[SYS/TEMP\]'
+}
+
+@test "a verdict that takes longer than the delay: the answer waits for a multiple of it" {
+	local began=${EPOCHREALTIME/./}
+	printf 'joe:%s:%s:%s\n' "$(mkpasswd -m sha512crypt -R 1000 secret)" "$MAIL_UID" "$MAIL_GID" >"$USERS"
+	LD_PRELOAD=$FAULT FAULT_SLOW=1.2 "$TESTS/talk" "$POP3D" -f "$CONF" 2>>"$LOG" <<-'E'
+		C: USER joe
+		S~ \+OK .*
+		C: PASS wrong
+		S~ -ERR \[AUTH\] .*
+	E
+	[ $((${EPOCHREALTIME/./} - began)) -ge 2000000 ]
+}
