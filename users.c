@@ -378,8 +378,6 @@ static const char *check_line(const struct conf *conf, char *line, void **names)
 		return "the name is in the file already: only its first line counts";
 	}
 	wrong = parse_fields(field, &account);
-	if (!wrong && getuid() != 0 && account.uid != getuid())
-		wrong = "pop3d does not run as root, and can't become this uid";
 	if (!wrong)
 		wrong = check_password(account.password);
 	if (!wrong)

@@ -89,6 +89,16 @@ $CONF:10: hostname: has no value" ]
 	done
 }
 
+@test "a comment behind a value is a mistake, not a part of it" {
+	configure 'maildir ~/Maildir # at home'
+	complains "$CONF:5: maildir: a comment needs a line of its own"
+	configure "$(printf 'auth_timeout 60\t# s')"
+	complains "$CONF:5: auth_timeout: a comment needs a line of its own"
+	configure 'maildir ~/Mail#dir'
+	check
+	[ "$status" = 0 ]
+}
+
 @test "plaintext, log: one of their words" {
 	configure 'plaintext never'; check; [ "$status" = 0 ]
 	configure 'plaintext local'; check; [ "$status" = 0 ]
@@ -113,6 +123,11 @@ $CONF:10: hostname: has no value" ]
 	mapfile -t lines < <(printf 'listen 127.0.0.1:%s\n' {1..17})
 	configure "${lines[@]}"
 	complains 'too many addresses'
+}
+
+@test "listen, -t: an address that there is not" {
+	configure 'listen no-such-host.invalid:1100'
+	complains 'listen no-such-host.invalid: '
 }
 
 @test "hostname: what can stand in a greeting and a timestamp" {

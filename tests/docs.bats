@@ -45,6 +45,14 @@ load helper
 	done
 	[ -s "$T/root/etc/xinetd.d/pop3d" ] && [ -s "$T/root/etc/fail2ban/filter.d/pop3d.conf" ]
 	run ! grep -r '@SBINDIR@' "$T/root"
+	[ -x "$T/root/usr/local/share/doc/pop3d/conformance/pop3conform" ]
+	# What an administrator has changed stays.
+	echo '# mine' >>"$T/root/etc/xinetd.d/pop3d"
+	(umask 077 && make -s -C "$TOP" DESTDIR="$T/root" install uninstall)
+	[ "$(find "$T/root" -type f)" = "$T/root/etc/xinetd.d/pop3d" ]
+	rm "$T/root/etc/xinetd.d/pop3d"
+	(umask 077 && make -s -C "$TOP" DESTDIR="$T/root" install)
+	[ -z "$(find "$T/root" -type f ! -perm -444)" ] || fail "$(find "$T/root" -type f ! -perm -444)"
 	make -s -C "$TOP" DESTDIR="$T/root" uninstall
 	[ -z "$(find "$T/root" -type f)" ] || fail "$(find "$T/root" -type f)"
 }

@@ -52,6 +52,19 @@ lines_of() {
 	[[ $(lines_of end) == 'end address=unix user=- reason=denied fetched=0 '* ]]
 }
 
+@test "a scheme that pop3d does not know, and passwords where plaintext forbids: their reasons" {
+	printf 'new:{SSHA}abc:%s:%s::%s\n' "$MAIL_UID" "$MAIL_GID" "$T" >>"$USERS"
+	answers 'USER new' 'PASS abc' QUIT >/dev/null
+	[ "$(lines_of login-failed)" = 'login-failed address=pipe user=new method=PASS reason=scheme' ]
+	: >"$LOG"
+	configure 'plaintext never'
+	answers CAPA 'USER joe' 'USER joe' 'PASS secret' QUIT >/dev/null
+	[ "$(lines_of login-refused)" = 'login-refused address=pipe user=- method=PASS reason=plaintext' ]
+	: >"$LOG"
+	answers CAPA QUIT >/dev/null
+	[ -z "$(lines_of login-refused)" ]
+}
+
 @test "no secret is ever logged, whatever happens to it" {
 	answers 'USER joe' 'PASS s3cr3t-one' 'PASS s3cr3t-two' 'APOP joe s3cr3t-three' \
 		"USER $(printf 'x%.0s' $(seq 300))s3cr3t-four" 'XYZZY s3cr3t-five' QUIT >/dev/null

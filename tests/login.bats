@@ -79,6 +79,16 @@ hash() {
 	refuses secret
 }
 
+@test "Dovecot's names for hashes: {SHA512-CRYPT}, {BLF-CRYPT} and so on" {
+	local scheme
+	for scheme in SHA512-CRYPT:sha512crypt SHA256-CRYPT:sha256crypt MD5-CRYPT:md5crypt BLF-CRYPT:bcrypt; do
+		printf 'joe:{%s}%s:%s:%s::%s\n' "${scheme%:*}" "$(mkpasswd -m "${scheme#*:}" secret)" \
+			"$MAIL_UID" "$MAIL_GID" "$T" >"$USERS"
+		accepts secret
+	done
+	refuses other
+}
+
 @test "comments, empty lines and a user further down" {
 	{
 		echo '# joe:{PLAIN}comment:'

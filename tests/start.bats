@@ -99,6 +99,66 @@ load clients
 }
 
 # bats test_tags=plain
+@test "-l *: an address in use in one family is no start with the other" {
+	PORT=$(free_port)
+	python3 -c 'import socket, sys, time
+s = socket.socket()
+s.bind(("0.0.0.0", int(sys.argv[1])))
+s.listen()
+time.sleep(60)' "$PORT" 3>&- &
+	PIDS=$!
+	wait_for is_connectable "$PORT"
+	run -71 "$POP3D" -f "$CONF" -l "*:$PORT"
+	[[ $output == *"can't listen on *:$PORT: Address already in use"* ]]
+}
+
+@test "users that can't be looked up: no start, exit status 78; SIGHUP changes nothing" {
+	rm "$USERS"
+	run -78 "$POP3D" -f "$CONF" -l 127.0.0.1:0
+	[[ $output == *"$USERS: No such file or directory"* ]]
+	printf 'joe:{PLAIN}secret:%s:%s::%s\n' "$MAIL_UID" "$MAIL_GID" "$T" >"$USERS"
+	start_listening
+	configure "users file $T/none"
+	kill -HUP "$SERVER"
+	wait_for grep -q "configuration not reloaded: $T/none: No such file" "$T/listening"
+}
+
+@test "SIGHUP: the log can go from syslog to standard error" {
+	configure 'log syslog'
+	PORT=$(free_port)
+	"$POP3D" -f "$CONF" -l "127.0.0.1:$PORT" 2>"$T/listening" 3>&- &
+	SERVER=$!
+	wait_for is_connectable "$PORT"
+	configure
+	kill -HUP "$SERVER"
+	wait_for grep -q 'configuration reloaded' "$T/listening"
+	connect
+	exec 9>&-
+	wait_for grep -q 'end address=127.0.0.1 ' "$T/listening"
+}
+
+@test "LISTEN_FDS with something that does not listen: exit status 64" {
+	cat >"$T/datagram.py" <<-'E'
+		import os, socket, sys
+		a = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		b = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		os.dup2(a.fileno(), 10); os.dup2(b.fileno(), 11)
+		os.dup2(10, 3); os.dup2(11, 4)
+		os.environ.update(LISTEN_FDS="2", LISTEN_PID=str(os.getpid()))
+		os.execv(sys.argv[1], sys.argv[1:])
+	E
+	run -64 timeout 20 python3 "$T/datagram.py" "$POP3D" -f "$CONF" </dev/null
+	[[ $output == *'LISTEN_FDS: descriptor 3 does not listen'* ]]
+}
+
+# bats test_tags=calls
+@test "descriptors that were left open are not kept" {
+	printf '%s\r\n' 'USER joe' 'PASS secret' QUIT |
+		strace -f -o "$T/trace" -e trace=close_range "$POP3D" -f "$CONF" >"$T/out" 2>>"$LOG" 7<"$USERS"
+	grep -q '^+OK Goodbye' <(tr -d '\r' <"$T/out")
+	grep -q 'close_range(3, ' "$T/trace"
+}
+
 @test "standard input that is no connection, and nothing to listen on: exit status 64" {
 	run -64 "$POP3D" -f "$CONF" </dev/null
 	[[ $output == *'standard input is no connection'* ]]

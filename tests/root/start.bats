@@ -132,3 +132,32 @@ field() {
 	E
 	grep -q 'Permission denied' "$LOG"
 }
+
+@test "max_per_address: an IPv6 network of 64 bits counts as one address" {
+	configure 'max_per_address 1' 'log stderr'
+	# In a network of its own, which has the addresses.
+	cat >"$T/inside" <<-E
+		ip link set lo up
+		ip addr add fd00::1/64 dev lo && ip addr add fd00::2/64 dev lo
+		ip addr add fd00:0:0:1::1/64 dev lo
+		"$POP3D" -f "$CONF" -l '[::]:1100' 2>"$T/listening" &
+		until grep -q listening "$T/listening"; do sleep 0.05; done
+		python3 - <<-'P'
+			import socket
+			def connect(source):
+			    s = socket.socket(socket.AF_INET6)
+			    s.settimeout(20)
+			    s.bind((source, 0))
+			    s.connect(("fd00::1", 1100))
+			    return s, s.recv(100)
+			held = connect("fd00::1")
+			assert held[1].startswith(b"+OK"), held
+			assert connect("fd00::2")[1].startswith(b"-ERR [SYS/TEMP]")
+			assert connect("fd00:0:0:1::1")[1].startswith(b"+OK")
+		P
+		status=\$?
+		kill %1
+		exit \$status
+	E
+	unshare -n bash "$T/inside"
+}
