@@ -283,6 +283,10 @@ void maildrop_close(struct maildrop *m)
 	size_t i;
 
 	maildrop_write_sizes(m);
+	/* With another time than the one that is written in it, it is verified. */
+	if (m->distrusted && m->index.fd >= 0)
+		futimens(m->index.fd, NULL);
+	m->distrusted = false;
 	index_close(&m->index);
 	free(m->resized);
 	m->resized = NULL;

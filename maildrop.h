@@ -19,6 +19,7 @@ struct maildrop {
 	struct index_change *resized;
 	size_t resized_count, resized_room;
 	unsigned char *is_resized; /* marks */
+	bool distrusted; /* the index makes no sense: all of it is to be checked */
 };
 
 enum maildrop_status {
@@ -51,7 +52,8 @@ enum message_status {
 enum message_status maildrop_message(struct maildrop *maildrop, uint64_t number, int *fd);
 
 /* Counts the octets of a message again, for the sessions to come: in this one, numbers and
- * sizes stay what they were. */
+ * sizes stay what they were.  Where its record makes no sense, the next session makes the
+ * index again. */
 void maildrop_recount(struct maildrop *maildrop, uint64_t number);
 
 /* Writes down what maildrop_recount() found; for maildrop_close(). */

@@ -38,6 +38,19 @@ static bool parse_number(const char *text, uint64_t *number)
 	return true;
 }
 
+/* Has the monitor look at a message whose size or record is not right. */
+static void report_message(struct session *s, uint64_t number)
+{
+	request_send(s->monitor,
+		&(struct request){.kind = REQUEST_RECOUNT, .number = (uint32_t)number});
+}
+
+static enum next broken_index(struct session *s, uint64_t number)
+{
+	report_message(s, number);
+	return reply_err(s, CODE_SYS_TEMP, TEXT_BROKEN_INDEX, 0, 0);
+}
+
 /* The message that an argument names, and its record; false, and the reply is given, where
  * there is none that is not deleted. */
 static bool get_message(struct session *s, const char *text, uint64_t *number,
@@ -50,7 +63,7 @@ static bool get_message(struct session *s, const char *text, uint64_t *number,
 	else if (marks_has(s->deleted_marks, *number - 1))
 		reply_err(s, CODE_NONE, TEXT_IS_DELETED, *number, 0);
 	else if (index_record(&s->index, --*number, record) < 0)
-		reply_err(s, CODE_SYS_TEMP, TEXT_BROKEN_INDEX, 0, 0);
+		broken_index(s, *number);
 	else
 		return true;
 	return false;
@@ -99,8 +112,10 @@ static bool put_message(struct session *s, uint64_t number, bool unique)
 	struct index_record record;
 
 	if (index_record(&s->index, number, &record) < 0
-		|| (unique && !index_unique_id(&s->index, &record, unique_id)))
+		|| (unique && !index_unique_id(&s->index, &record, unique_id))) {
+		report_message(s, number);
 		return false;
+	}
 	if (!wire_room(&s->wire, LISTING_ROOM))
 		return false;
 	put_listing(&s->wire, number, record.octets, unique ? unique_id : NULL);
@@ -129,7 +144,7 @@ static enum next list_one(struct session *s, const char *argument, bool unique)
 	if (!get_message(s, argument, &number, &record))
 		return NEXT_COMMAND;
 	if (unique && !index_unique_id(&s->index, &record, unique_id))
-		return reply_err(s, CODE_SYS_TEMP, TEXT_BROKEN_INDEX, 0, 0);
+		return broken_index(s, number);
 	wire_string(&s->wire, "+OK ");
 	put_listing(&s->wire, number, record.octets, unique ? unique_id : NULL);
 	return NEXT_COMMAND;
@@ -225,9 +240,7 @@ enum next cmd_retr(struct session *s, const struct arguments *arguments)
 	if (!whole)
 		return cut_off(s);
 	if (octets != record.octets)
-		request_send(s->monitor,
-			&(struct request){
-				.kind = REQUEST_RECOUNT, .number = (uint32_t)number});
+		report_message(s, number);
 	marks_set(s->fetched_marks, number);
 	s->fetched++;
 	s->fetched_octets += octets;

@@ -152,9 +152,12 @@ void maildrop_recount(struct maildrop *m, uint64_t number)
 
 	if (!m->is_resized)
 		m->is_resized = marks_new(marks_size(m->index.header.count));
-	if (!m->is_resized || marks_has(m->is_resized, number)
-		|| apply(m, number, open_message, &opened) < 0)
+	if (!m->is_resized || marks_has(m->is_resized, number))
 		return;
+	if (apply(m, number, open_message, &opened) < 0) {
+		m->distrusted |= errno == EBADMSG;
+		return;
+	}
 	change.size = opened.size;
 	if (scan_octets(opened.fd, opened.size, NULL, &change.octets) == 0) {
 		m->resized = memory_grow(m->resized, m->resized_count, &m->resized_room,

@@ -22,6 +22,7 @@ complains() {
 	run -64 "$POP3D" -x
 	run -64 "$POP3D" -T
 	run -64 "$POP3D" argument
+	[[ $("$POP3D" -h) == *' /etc/pop3d.conf'* ]]
 	run -64 "$POP3D" -f
 	[[ $output == *'usage: pop3d'* ]]
 }
@@ -139,6 +140,11 @@ $CONF:10: hostname: has no value" ]
 	configure 'hostname mail-1.example.org'
 	check
 	[ "$status" = 0 ]
+}
+
+@test "hostname: without one it is the machine's" {
+	sed -i '/^hostname/d' "$CONF"
+	[[ $(answers QUIT | head -n 1) == "+OK $(hostname) POP3 server ready"* ]]
 }
 
 @test "numbers: their limits, and no idle_timeout below ten minutes (RFC 1939 s.3)" {

@@ -6,7 +6,9 @@
  *   FAULT_FAIL=call:errno[:text]  that call fails (where its file name holds text)
  *   FAULT_RUN=n:command      runs a command before the nth change: another program
  *   FAULT_READ=n:command     likewise after the nth time that a directory was read; 0: each
- *   FAULT_SLOW=seconds       so much longer takes each crypt(3) */
+ *   FAULT_SLOW=seconds       so much longer takes each crypt(3)
+ *   FAULT_OLD=1              a file system that has no renameat2(2)
+ *   FAULT_READ_AT=n:text     the nth read(2) from a file whose name holds text fails: EIO */
 #define _GNU_SOURCE
 #include <crypt.h>
 #include <dirent.h>
@@ -81,6 +83,23 @@ __attribute__((destructor)) static void at_end(void)
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
+ssize_t read(int fd, void *data, size_t length)
+{
+	static int count;
+	const char *at = getenv("FAULT_READ_AT");
+	char link[64], name[4096] = "";
+
+	if (at) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		if (readlink(link, name, sizeof(name) - 1) > 0
+			&& strstr(name, strchr(at, ':') + 1) && ++count == atoi(at)) {
+			errno = EIO;
+			return -1;
+		}
+	}
+	return REAL(read)(fd, data, length);
+}
+
 int closedir(DIR *stream)
 {
 	run_at("FAULT_READ", ++reads);
@@ -147,6 +166,10 @@ long syscall(long number, ...)
 	for (i = 0; i < 6; i++)
 		a[i] = va_arg(arguments, long);
 	va_end(arguments);
+	if (number == SYS_renameat2 && getenv("FAULT_OLD")) {
+		errno = EINVAL;
+		return -1;
+	}
 	if (number == SYS_renameat2 && change("rename", (const char *)a[1]))
 		return -1;
 	return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);

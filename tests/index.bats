@@ -168,6 +168,7 @@ with open(sys.argv[1], "r+b") as f:
 		'r[1]["unique_length"] = 0' 'r[0]["flags"] = 65535' 'r[0]["octets"] = 2**64 - 1' \
 		'h["octets"] = 2**64 - 1' 'h["first_new"] = 2**64 - 1' 'names[0:1] = b"/"' \
 		'names[0:13] = b"../../private"; r[0]["name_length"] = 13; r[0]["unique_length"] = 13' \
+		'names[0:13] = b"x/../../../pr"; r[0]["name_length"] = 13; r[0]["unique_length"] = 13' \
 		'names[0:1] = b"\0"' 'names[0:1] = b"\n"' 'names[0:1] = b"\xff"'; do
 		rm -f "$MAILDIR/pop3d.index"
 		settle
@@ -183,6 +184,45 @@ with open(sys.argv[1], "r+b") as f:
 		[ "$(messages_left)" = 3 ]
 	done
 	[ -e "$T/private" ]
+}
+
+@test "forged, and trusted: a record that makes no sense has the index made again" {
+	local change command
+	three_messages
+	for command in LIST UIDL 'RETR 2' 'UIDL 2'; do
+		change='r[1]["name_length"] = 0'
+		settle
+		listing >/dev/null
+		settle
+		listing >/dev/null
+		"$TESTS/index_tool.py" "$MAILDIR/pop3d.index" forge "$change"
+		own "$MAILDIR/pop3d.index"
+		answers 'USER joe' 'PASS secret' "$command" QUIT >"$T/out"
+		run ! grep -q '^2 ' "$T/out"
+		[ "$(answers 'USER joe' 'PASS secret' LIST UIDL QUIT | grep -cE '^[0-9]+ ')" = 6 ]
+	done
+}
+
+@test "forged sums, and touched: made again" {
+	three_messages
+	listing >"$T/one"
+	"$TESTS/index_tool.py" "$MAILDIR/pop3d.index" forge 'h["octets"] = 5'
+	own "$MAILDIR/pop3d.index"
+	touch "$MAILDIR/pop3d.index"
+	listing >"$T/two"
+	diff "$T/one" "$T/two"
+}
+
+@test "a symbolic link to another index is not followed" {
+	three_messages
+	listing >"$T/one"
+	mv "$MAILDIR/pop3d.index" "$T/other.index"
+	cp -p "$T/other.index" "$T/copy"
+	ln -s "$T/other.index" "$MAILDIR/pop3d.index"
+	printf 'more\n' | put new 1600000009.M1P1.host
+	listing >"$T/two"
+	[ ! -L "$MAILDIR/pop3d.index" ]
+	cmp "$T/other.index" "$T/copy"
 }
 
 @test "something else under its name: a directory, a FIFO, a symbolic link" {

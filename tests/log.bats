@@ -68,6 +68,10 @@ lines_of() {
 @test "no secret is ever logged, whatever happens to it" {
 	answers 'USER joe' 'PASS s3cr3t-one' 'PASS s3cr3t-two' 'APOP joe s3cr3t-three' \
 		"USER $(printf 'x%.0s' $(seq 300))s3cr3t-four" 'XYZZY s3cr3t-five' QUIT >/dev/null
+	printf 'jim:{PLAIN}s3cr3t-six:%s:%s::%s\n' "$MAIL_UID" "$MAIL_GID" "$T" >>"$USERS"
+	answers 'USER jim' 'PASS wrong' 'APOP jim 0123456789abcdef0123456789abcdef' QUIT >/dev/null
+	answers 'USER jim' 'PASS s3cr3t-six' QUIT >/dev/null
+	grep -q 'login address=pipe user=jim' "$LOG"
 	run ! grep -q s3cr3t "$LOG"
 	[ -s "$LOG" ]
 }

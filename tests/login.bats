@@ -297,6 +297,50 @@ hash() {
 	E
 }
 
+@test "APOP: who has no secret has no empty one, known or not" {
+	printf 'hashed:%s:%s:%s::%s\nnone::%s:%s::%s\nempty:{PLAIN}:%s:%s::%s\n' "$(hash md5crypt x)" \
+		"$MAIL_UID" "$MAIL_GID" "$T" "$MAIL_UID" "$MAIL_GID" "$T" "$MAIL_UID" "$MAIL_GID" "$T" >>"$USERS"
+	local user
+	for user in hashed none empty nobody-knows; do
+		talk <<-E
+			A: $user 
+			S: -ERR [AUTH] Wrong user name or password
+			C: QUIT
+			S~ \+OK .*
+		E
+	done
+}
+
+@test "APOP between USER and PASS: USER is forgotten" {
+	talk <<-'E'
+		C: USER joe
+		S~ \+OK .*
+		A: joe wrong
+		S~ -ERR \[AUTH\] .*
+		C: PASS secret
+		S: -ERR Send USER first
+		C: QUIT
+		S~ \+OK .*
+	E
+}
+
+@test "{PLAIN}: beginnings and continuations are refused" {
+	local password
+	for password in secre secrets Secret; do refuses "$password"; done
+	accepts secret
+}
+
+@test "names: no control characters; the last @ counts; a comment is no user" {
+	printf '#joe:{PLAIN}secret:%s:%s::%s\na\001b:{PLAIN}secret:%s:%s::%s\nx@.y@z:{PLAIN}secret:%s:%s::%s\nx@y@.z:{PLAIN}secret:%s:%s::%s\n' \
+		"$MAIL_UID" "$MAIL_GID" "$T" "$MAIL_UID" "$MAIL_GID" "$T" "$MAIL_UID" "$MAIL_GID" "$T" \
+		"$MAIL_UID" "$MAIL_GID" "$T" >"$USERS"
+	local name
+	for name in '#joe' $'a\001b' 'x@y@.z'; do
+		answers "USER $name" 'PASS secret' QUIT | grep -q '^-ERR \[AUTH\]'
+	done
+	answers 'USER x@.y@z' 'PASS secret' QUIT | grep -q '^+OK Maildrop'
+}
+
 @test "APOP: a digest made for another greeting is refused (RFC 1939 s.7)" {
 	talk <<-E
 		C: APOP joe $(printf '<1.2.3@pop.example.org>secret' | md5sum | cut -c1-32)

@@ -127,6 +127,7 @@ sys.stdout.buffer.write(b'x' * (s - 1) + b'\r\n.\r\n\n.')" "$size" | put cur 1:2
 	{ cat "$T/big"; echo; } | put cur '2.M1P1.host,S=69999,W=69999:2,'
 	{ cat "$T/big"; echo; } | put cur '3.M1P1.host,S=70000,W=5:2,'
 	printf 'a\n' | put cur '4.M1P1.host,S=2,W=99:2,'
+	{ cat "$T/big"; echo; } | put cur '5.M1P1.host,S=70000,W=140001:2,'
 	login <<-'E'
 		C: LIST
 		S~ \+OK .*
@@ -134,6 +135,7 @@ sys.stdout.buffer.write(b'x' * (s - 1) + b'\r\n.\r\n\n.')" "$size" | put cur 1:2
 		S: 2 70001
 		S: 3 70001
 		S: 4 3
+		S: 5 70001
 		S: .
 		C: QUIT
 		S~ \+OK .*
@@ -233,6 +235,15 @@ sys.stdout.buffer.write(b'x' * (s - 1) + b'\r\n.\r\n\n.')" "$size" | put cur 1:2
 	[ "$(answers 'USER joe' 'PASS secret' 'UIDL 4' | tail -n 1)" = '+OK 4 888888888.M1P1.host' ]
 }
 
+@test "order: names that begin with no time go by the file's" {
+	printf 'a\n' | put cur 'b.host:2,'
+	printf 'b\n' | put cur 'a.host:2,'
+	printf 'c\n' | put cur '1600000000.M1P1.host:2,'
+	touch -d @1500000000 "$MAILDIR/cur/b.host:2,"
+	touch -d @1700000000 "$MAILDIR/cur/a.host:2,"
+	[ "$(answers 'USER joe' 'PASS secret' UIDL | sed -n 's/^[0-9] //p' | tr '\n' ' ')" = 'b.host 1600000000.M1P1.host a.host ' ]
+}
+
 @test "QUIT moves what was in new to cur with :2, and marks what was fetched with S" {
 	printf 'a\n' | put new 1.a
 	printf 'b\n' | put new 2.b
@@ -286,6 +297,23 @@ sys.stdout.buffer.write(b'x' * (s - 1) + b'\r\n.\r\n\n.')" "$size" | put cur 1:2
 		S: +OK Goodbye (2 messages left)
 	E
 	[ "$(cat "$MAILDIR/new/1.a" "$MAILDIR/cur/1.a:2,")" = $'new\nold' ]
+}
+
+@test "... nor where the file system can't see to that" {
+	printf 'new\n' | put new 1.a
+	printf 'old\n' | put cur 1.a:2,
+	printf 'two\n' | put new 2.a
+	LD_PRELOAD=$FAULT FAULT_OLD=1 answers 'USER joe' 'PASS secret' QUIT | grep -q '(3 messages left)'
+	[ "$(cat "$MAILDIR/new/1.a" "$MAILDIR/cur/1.a:2,")" = $'new\nold' ]
+	[ -e "$MAILDIR/cur/2.a:2," ]
+}
+
+@test "a name that has no room for an info suffix stays in new" {
+	local long
+	long=$(printf 'n%.0s' $(seq 254))
+	printf 'new\n' | put new "$long"
+	answers 'USER joe' 'PASS secret' 'RETR 1' QUIT | grep -q '(1 messages left)'
+	[ -e "$MAILDIR/new/$long" ]
 }
 
 @test "flags renamed by another program: the message is found again" {

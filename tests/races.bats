@@ -178,6 +178,25 @@ message() {
 	[ "$(messages_left)" = 1 ]
 }
 
+@test "a message that can't be read to its end: the connection is closed in the midst of it" {
+	head -c 200000 /dev/zero | tr '\0' x | put cur 1600000001.M1P1.host:2,
+	answers 'USER joe' 'PASS secret' >/dev/null
+	LD_PRELOAD=$FAULT FAULT_READ_AT=3:1600000001 answers 'USER joe' 'PASS secret' 'RETR 1' 'DELE 1' QUIT >"$T/out"
+	run ! grep -qx '\.' "$T/out"
+	run ! grep -q Goodbye "$T/out"
+	grep -q 'reason=unreadable fetched=0 .*deleted=0' "$LOG"
+	[ "$(messages_left)" = 1 ]
+}
+
+# bats test_tags=calls
+@test "the lock is let go before QUIT is answered (RFC 1939 s.6)" {
+	three_messages
+	printf '%s\r\n' 'USER joe' 'PASS secret' 'DELE 1' QUIT |
+		strace -y -o "$T/trace" -e trace=close,sendmsg,unlinkat "$POP3D" -f "$CONF" >"$T/out" 2>>"$LOG"
+	[ "$(grep -nE 'unlinkat.*1600000001|close.*pop3d\.lock|sendmsg' "$T/trace" | tail -n 3 |
+		sed 's/^[0-9]*:\([a-z]*\).*/\1/' | tr '\n' ' ')" = 'unlinkat close sendmsg ' ]
+}
+
 @test "no other user can lock a Maildir that others may read" {
 	three_messages
 	answers 'USER joe' 'PASS secret' QUIT >/dev/null

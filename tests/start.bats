@@ -106,7 +106,7 @@ s = socket.socket()
 s.bind(("0.0.0.0", int(sys.argv[1])))
 s.listen()
 time.sleep(60)' "$PORT" 3>&- &
-	PIDS=$!
+	PIDS="$PIDS $!"
 	wait_for is_connectable "$PORT"
 	run -71 "$POP3D" -f "$CONF" -l "*:$PORT"
 	[[ $output == *"can't listen on *:$PORT: Address already in use"* ]]
@@ -162,6 +162,10 @@ time.sleep(60)' "$PORT" 3>&- &
 @test "standard input that is no connection, and nothing to listen on: exit status 64" {
 	run -64 "$POP3D" -f "$CONF" </dev/null
 	[[ $output == *'standard input is no connection'* ]]
+}
+
+# bats test_tags=plain
+@test "standard input that is closed: likewise" {
 	local status=0
 	"$POP3D" -f "$CONF" <&- >"$T/out" 2>&1 || status=$?
 	[ "$status" = 64 ]
@@ -226,7 +230,66 @@ time.sleep(60)' "$PORT" 3>&- &
 		C: QUIT
 		S~ \+OK .*
 	E
+	"$TESTS/talk" --connect "127.0.0.1:$PORT" --from 127.0.0.2 <<-'E'
+		C: QUIT
+		S~ \+OK .*
+	E
 	exec 8>&-
+}
+
+@test "a flood of connections too many: a line a second at most, which counts the others" {
+	local began=$SECONDS
+	configure 'max_per_address 1'
+	start_listening
+	connect
+	for _ in {1..40}; do is_connectable "$PORT"; done
+	sleep 1.1
+	is_connectable "$PORT"
+	wait_for eval '[ "$(grep -o "unlogged=[0-9]*" "$T/listening" | tail -n 1)" != unlogged=0 ]'
+	exec 9>&-
+	[ "$(grep -c ' refused ' "$T/listening")" -le $((SECONDS - began + 2)) ]
+}
+
+@test "SIGHUP: more connections than before" {
+	local fd
+	configure 'max_connections 1'
+	start_listening
+	configure 'max_connections 20'
+	kill -HUP "$SERVER"
+	wait_for grep -q 'configuration reloaded' "$T/listening"
+	for fd in {20..39}; do
+		eval "exec $fd<>/dev/tcp/127.0.0.1/$PORT"
+		read -r -u "$fd" line
+		[[ $line == '+OK'* ]]
+	done
+	"$TESTS/talk" --connect "127.0.0.1:$PORT" <<-'E'
+		S: -ERR [SYS/TEMP] Too many connections, try later
+		S$
+	E
+	for fd in {20..39}; do eval "exec $fd>&-"; done
+}
+
+@test "-o listen goes before that of the file; LISTEN_FDS of another process is not ours" {
+	PORT=$(free_port)
+	configure 'listen no-such-host.invalid:1'
+	super "$POP3D" -f "$CONF" -o "listen 127.0.0.1:$PORT"
+	LISTEN_FDS=1 LISTEN_PID=1 "$POP3D" -f "$CONF" -o 'hostname a.example' -o "log stderr" -l 127.0.0.1:0 \
+		2>"$T/listening" 3>&- &
+	SERVER=$!
+	wait_for grep -q 'listening address=127.0.0.1' "$T/listening"
+	configure
+	printf 'QUIT\r\n' | LISTEN_FDS=1 LISTEN_PID=1 "$POP3D" -f "$CONF" 2>>"$LOG" | grep -q '^+OK Goodbye'
+}
+
+# bats test_tags=calls
+@test "TCP_NODELAY is set on a connection" {
+	start_listening
+	local listener=$SERVER
+	strace -f -o "$T/trace" -e trace=setsockopt -p "$listener" 2>>"$T/super" 3>&- &
+	PIDS="$PIDS $!"
+	wait_for grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$listener/status"
+	"$TESTS/talk" --connect "127.0.0.1:$PORT" <<<'C: QUIT'
+	wait_for grep -q 'TCP_NODELAY, \[1\]' "$T/trace"
 }
 
 @test "SIGTERM ends the listener, not a session; its port can be listened on again at once" {

@@ -153,7 +153,14 @@ field() {
 			held = connect("fd00::1")
 			assert held[1].startswith(b"+OK"), held
 			assert connect("fd00::2")[1].startswith(b"-ERR [SYS/TEMP]")
-			assert connect("fd00:0:0:1::1")[1].startswith(b"+OK")
+			other = connect("fd00:0:0:1::1")
+			assert other[1].startswith(b"+OK")
+			# plaintext local: this is not.
+			other[0].sendall(b"CAPA\\r\\nQUIT\\r\\n")
+			text = b""
+			while part := other[0].recv(4096):
+			    text += part
+			assert b"\\nUIDL" in text and b"\\nUSER" not in text, text
 		P
 		status=\$?
 		kill %1

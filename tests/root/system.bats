@@ -16,6 +16,8 @@ setup() {
 		echo "mustchange:x:47110:47110::$T/home:/bin/sh"
 		echo "lockeduser:x:47110:47110::$T/home:/bin/sh"
 		echo "nohash:x:47110:47110::$T/home:/bin/sh"
+		echo "expiretoday:x:47110:47110::$T/home:/bin/sh"
+		echo "lastday:x:47110:47110::$T/home:/bin/sh"
 		echo "expired0:x:47110:47110::$T/home:/bin/sh"
 		echo "fresh:x:47110:47110::$T/home:/bin/sh"
 		echo "toor:x:0:0::$T/home:/bin/sh"
@@ -27,6 +29,8 @@ setup() {
 		cat /etc/shadow
 		echo "jane:$hash:$today:0:99999:7:::"
 		echo "expired:$hash:$today:0:99999:7::$((today - 1)):"
+		echo "expiretoday:$hash:$today:0:99999:7::$today:"
+		echo "lastday:$hash:$((today - 90)):0:90:7:::"
 		echo "expired0:$hash:$today:0:99999:7::0:"
 		echo "fresh:$hash:$today:0:90:7:30:$((today + 1)):"
 		echo "oldpass:$hash:$((today - 91)):0:90:7:::"
@@ -77,7 +81,8 @@ talk_system() {
 @test "users system: wrong, locked, expired, unknown, uid 0: the same words, each its reason" {
 	local pair
 	for pair in jane:wrong:password lockeduser:secret:locked nohash:secret:locked \
-		expired:secret:account-expired expired0:secret:account-expired oldpass:secret:password-expired \
+		expired:secret:account-expired expired0:secret:account-expired \
+		expiretoday:secret:account-expired expired:wrong:password oldpass:secret:password-expired \
 		mustchange:secret:password-must-be-changed toor:secret:unknown-user \
 		root:secret:unknown-user no-such-user:secret:unknown-user; do
 		: >"$LOG"
