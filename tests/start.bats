@@ -289,7 +289,7 @@ time.sleep(60)' "$PORT" 3>&- &
 	PIDS="$PIDS $!"
 	wait_for grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$listener/status"
 	"$TESTS/talk" --connect "127.0.0.1:$PORT" <<<'C: QUIT'
-	wait_for grep -q 'TCP_NODELAY, \[1\]' "$T/trace"
+	wait_for grep -q 'TCP_NODELAY, ' "$T/trace"
 }
 
 @test "SIGTERM ends the listener, not a session; its port can be listened on again at once" {
