@@ -25,9 +25,9 @@ POP3D_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
 	-DVERSION='"$(VERSION)"' -MMD -MP
 POP3D_CFLAGS = -std=c11 -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings \
 	-Wmissing-prototypes $(HARDEN_CFLAGS)
-POP3D_LDLIBS = -lcrypt -ldl
+POP3D_LDLIBS = -lcrypt -lmd
 
-OBJECTS = auth.o capa.o conf.o crypto.o index.o index_write.o lines.o listen.o log.o \
+OBJECTS = auth.o capa.o conf.o index.o index_write.o lines.o listen.o log.o \
 	login.o maildrop.o marks.o memory.o message.o monitor.o name.o pop3d.o quota.o \
 	request.o sandbox.o scan.o serve.o session.o stamp.o text.o transaction.o update.o \
 	users.o wire.o

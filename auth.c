@@ -1,10 +1,10 @@
 /* The verdict on a login: passwords through crypt(3), {PLAIN} secrets, APOP.
  * RFC 1939 section 7 (PASS, APOP).  Runs in the monitor, before it becomes the user. */
 #include "auth.h"
-#include "crypto.h"
 
 #include <crypt.h>
-#include <stdint.h>
+#include <inttypes.h>
+#include <md5.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -24,14 +24,12 @@ const char *auth_method_name(enum auth_method method)
 
 int auth_timestamp(char timestamp[AUTH_TIMESTAMP_MAX], const char *hostname)
 {
-	unsigned char random[8];
-	char hex[2 * sizeof(random) + 1];
+	uint64_t random;
 
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return -1;
-	crypto_hex(hex, random, sizeof(random));
-	snprintf(timestamp, AUTH_TIMESTAMP_MAX, "<%ld.%lld.%s@%s>", (long)getpid(),
-		(long long)time(NULL), hex, hostname);
+	snprintf(timestamp, AUTH_TIMESTAMP_MAX, "<%ld.%lld.%016" PRIx64 "@%s>",
+		(long)getpid(), (long long)time(NULL), random, hostname);
 	return 0;
 }
 
@@ -84,14 +82,17 @@ static bool pass_matches(const struct account *account, const char *password)
 static bool apop_matches(const char *stored, const char *digest, const char *timestamp)
 {
 	const char *secret = users_secret(stored);
-	char text[AUTH_TIMESTAMP_MAX + USERS_PASSWORD_MAX];
-	unsigned char made[CRYPTO_DIGEST_MAX];
+	uint8_t made[MD5_DIGEST_LENGTH];
+	MD5_CTX md5;
 	bool matches;
 
-	snprintf(text, sizeof(text), "%s%s", timestamp, secret ? secret : "");
-	matches = crypto_digest("MD5", text, strlen(text), made) == AUTH_DIGEST_SIZE
-		&& equal(made, digest, AUTH_DIGEST_SIZE) && secret;
-	explicit_bzero(text, sizeof(text));
+	MD5Init(&md5);
+	MD5Update(&md5, (const uint8_t *)timestamp, strlen(timestamp));
+	if (secret)
+		MD5Update(&md5, (const uint8_t *)secret, strlen(secret));
+	MD5Final(made, &md5);
+	matches = equal(made, digest, AUTH_DIGEST_SIZE) && secret;
+	explicit_bzero(&md5, sizeof(md5));
 	explicit_bzero(made, sizeof(made));
 	return matches;
 }

@@ -1,7 +1,6 @@
 /* The accept-and-fork modes: -l, `listen`, inetd's wait, systemd's Accept=no.  The listener
  * keeps what pop3d was started with; it reads nothing from any client. */
 #include "listen.h"
-#include "crypto.h"
 #include "index_write.h"
 #include "memory.h"
 #include "serve.h"
@@ -372,14 +371,6 @@ static int take_over(int listening)
 	return fd;
 }
 
-/* What every child would otherwise have to find out for itself. */
-static void prepare(const struct conf *conf)
-{
-	index_boot();
-	if (users_have_secrets(conf))
-		crypto_preload();
-}
-
 int listen_run(struct conf *conf, const struct conf_source *source,
 	struct sandbox_user *user, const int *fds, size_t count, bool exit_when_idle)
 {
@@ -404,7 +395,8 @@ int listen_run(struct conf *conf, const struct conf_source *source,
 	sandbox_null_stdio(l.has_stderr);
 	resize_children(&l);
 	catch_signals(&l);
-	prepare(conf);
+	/* What every child would otherwise have to find out for itself. */
+	index_boot();
 	for (i = 0; i < count; i++)
 		log_listening(l.fds[i].fd);
 	while (!stop) {

@@ -1,7 +1,6 @@
 /* Finding out what is in a Maildir: new, renamed and vanished messages, their sizes,
  * unique-ids and order.  Runs in the monitor, as the user. */
 #include "scan.h"
-#include "crypto.h"
 #include "hash.h"
 #include "memory.h"
 #include "message.h"
@@ -9,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -363,24 +363,17 @@ static bool is_unique_id(const char *text, size_t length)
  * apart. */
 #define HASHED_LENGTH 32
 
-static bool hash_base(const char *name, unsigned copy, char unique_id[UNIQUE_ID_MAX + 1])
+static void hash_base(const char *name, unsigned copy, char unique_id[UNIQUE_ID_MAX + 1])
 {
-	char text[INDEX_NAME_MAX + 16], hex[2 * CRYPTO_DIGEST_MAX + 1];
-	unsigned char digest[CRYPTO_DIGEST_MAX];
-	size_t length = name_base_length(name), size;
+	char text[INDEX_NAME_MAX + 16], hex[SHA256_DIGEST_STRING_LENGTH];
+	size_t length = name_base_length(name);
 
 	memcpy(text, name, length);
 	if (copy > 0)
 		length += (size_t)sprintf(text + length, ":%u", copy);
-	size = crypto_digest("SHA256", text, length, digest);
-	if (size == 0) {
-		errno = ENOSYS;
-		return false;
-	}
-	crypto_hex(hex, digest, size);
+	SHA256Data((const uint8_t *)text, length, hex);
 	memcpy(unique_id, hex, HASHED_LENGTH);
 	unique_id[HASHED_LENGTH] = '\0';
-	return true;
 }
 
 /* The unique-id of someone in the table. */
@@ -469,10 +462,9 @@ static bool give_unique_id(
 	if (unique_id[0] == '\0' || who != NOBODY) {
 		unsigned copy = count_base(scan, name);
 
-		do {
-			if (!hash_base(name, copy++, unique_id))
-				return false;
-		} while (holder(scan, index, name, unique_id) != NOBODY);
+		do
+			hash_base(name, copy++, unique_id);
+		while (holder(scan, index, name, unique_id) != NOBODY);
 		entry->unique_id = memory_copy(unique_id);
 	}
 	table_add(scan, (uint32_t)scan->known_count + number);
