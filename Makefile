@@ -4,6 +4,7 @@
 VERSION = 0.1.0
 PREFIX = /usr/local
 SBINDIR = $(PREFIX)/sbin
+LIBDIR = $(PREFIX)/lib/pop3d
 MANDIR = $(PREFIX)/share/man
 DOCDIR = $(PREFIX)/share/doc/pop3d
 EXAMPLEDIR = $(DOCDIR)/examples
@@ -15,33 +16,44 @@ FILL = umask 022 && sed 's|@SBINDIR@|$(SBINDIR)|g'
 
 CC = cc
 CFLAGS = -O2 -g
-HARDEN_CFLAGS = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+HARDEN_CFLAGS = -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 HARDEN_LDFLAGS = -pie -Wl,-z,relro,-z,now
+HARDEN_SO_LDFLAGS = -Wl,-z,relro,-z,now
 
 # Where objects and the program go, for builds beside one another.
 O = .
 
+# Where tls.so is looked for: beside the program, where it was installed, and for who moves both.
+RPATH = -Wl,-rpath,'$$ORIGIN:$(LIBDIR):$$ORIGIN/../lib/pop3d'
+
 POP3D_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
 	-DVERSION='"$(VERSION)"' -MMD -MP
-POP3D_CFLAGS = -std=c11 -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings \
+POP3D_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings \
 	-Wmissing-prototypes $(HARDEN_CFLAGS)
-POP3D_LDLIBS = -lcrypt -lmd
+POP3D_LDLIBS = -lcrypt -lmd -ldl
 
 OBJECTS = auth.o capa.o conf.o index.o index_write.o lines.o listen.o log.o \
 	login.o maildrop.o marks.o memory.o message.o monitor.o name.o pop3d.o quota.o \
-	request.o sandbox.o scan.o serve.o session.o stamp.o text.o transaction.o update.o \
+	request.o sandbox.o scan.o secure.o serve.o session.o stamp.o text.o tls_load.o transaction.o update.o \
 	users.o wire.o
 
-all: $(O)/pop3d
+TLS_OBJECTS = certificate.o tls.o tls_ticket.o
+
+all: $(O)/pop3d $(O)/tls.so
 
 $(O)/pop3d: $(OBJECTS:%=$(O)/%)
-	$(CC) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS:%=$(O)/%) $(POP3D_LDLIBS) $(LDLIBS)
+	$(CC) $(CFLAGS) $(HARDEN_LDFLAGS) $(RPATH) $(LDFLAGS) -o $@ $(OBJECTS:%=$(O)/%) \
+		$(POP3D_LDLIBS) $(LDLIBS)
+
+$(O)/tls.so: $(TLS_OBJECTS:%=$(O)/%)
+	$(CC) -shared $(CFLAGS) $(HARDEN_SO_LDFLAGS) $(LDFLAGS) -o $@ $(TLS_OBJECTS:%=$(O)/%) \
+		-lssl -lcrypto $(LDLIBS)
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(O)
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -c -o $@ $<
 
--include $(OBJECTS:%.o=$(O)/%.d)
+-include $(OBJECTS:%.o=$(O)/%.d) $(TLS_OBJECTS:%.o=$(O)/%.d)
 
 # What tests/fault.c describes; for `make check`.
 $(O)/fault.so: tests/fault.c
@@ -54,15 +66,16 @@ $(O)/unit: tests/unit.c $(O)/message.o
 
 # The suite, over $(O)/pop3d.  JOBS tests run at a time.
 JOBS = 4
-check: $(O)/pop3d $(O)/fault.so $(O)/unit
+check: all $(O)/fault.so $(O)/unit
 	POP3D=$(abspath $(O)/pop3d) FAULT=$(abspath $(O)/fault.so) UNIT=$(abspath $(O)/unit) \
 		bats --jobs $(JOBS) $(BATSFLAGS) tests
 
-install: $(O)/pop3d
-	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 \
+install: all
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 \
 		$(DESTDIR)$(EXAMPLEDIR) $(DESTDIR)$(DOCDIR)/conformance $(DESTDIR)$(UNITDIR) \
 		$(DESTDIR)$(SYSCONFDIR)/xinetd.d $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d
 	$(INSTALL) -m 755 $(O)/pop3d $(DESTDIR)$(SBINDIR)/pop3d
+	$(INSTALL) -m 644 $(O)/tls.so $(DESTDIR)$(LIBDIR)/tls.so
 	$(INSTALL) -m 644 man/pop3d.8 $(DESTDIR)$(MANDIR)/man8/pop3d.8
 	$(INSTALL) -m 644 man/pop3d.conf.5 $(DESTDIR)$(MANDIR)/man5/pop3d.conf.5
 	$(INSTALL) -m 644 README.md ARCHITECTURE.md CHANGES LICENSE $(DESTDIR)$(DOCDIR)
@@ -82,7 +95,7 @@ uninstall:
 		$(DESTDIR)$(UNITDIR)/pop3d@.service \
 		$(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pop3d.conf
 	! { $(FILL) dist/xinetd.conf | cmp -s - $(XINETD); } || rm -f $(XINETD)
-	rm -rf $(DESTDIR)$(DOCDIR)
+	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(LIBDIR)
 
 # pop3d-VERSION.tar.gz of what is committed.
 dist:
@@ -94,6 +107,6 @@ format:
 
 clean:
 	rm -rf build
-	rm -f *.o *.d pop3d fault.so unit
+	rm -f *.o *.d pop3d tls.so fault.so unit
 
 .PHONY: all check install uninstall dist format clean

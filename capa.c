@@ -12,6 +12,8 @@ static bool always(const struct session *session)
 /* pop3d.conf(5), `plaintext`: may a password be sent as things are? */
 static bool plaintext_allowed(const struct session *session)
 {
+	if (session->secure)
+		return true;
 	switch (session->conf->plaintext) {
 	case PLAINTEXT_NEVER:
 		return false;
@@ -20,6 +22,13 @@ static bool plaintext_allowed(const struct session *session)
 	default:
 		return true;
 	}
+}
+
+/* RFC 2595 s.4: where it is permitted in the current state. */
+static bool stls_allowed(const struct session *session)
+{
+	return session->conf->certificate_count > 0 && !session->secure
+		&& session->state == STATE_AUTHORIZATION;
 }
 
 static bool has_timestamp(const struct session *session)
@@ -37,8 +46,8 @@ static void implementation_argument(struct session *session)
 	wire_string(&session->wire, " pop3d-" VERSION);
 }
 
-/* In the order of the IANA registry.  All of these are announced in both states by the
- * same rule (RFC 2449 s.5): offered() does not look at the state. */
+/* In the order of the IANA registry.  All of these but STLS are announced in both states by
+ * the same rule (RFC 2449 s.5): offered() does not look at the state. */
 static const struct row {
 	const char *tag; /* NULL: not announced */
 	bool (*offered)(const struct session *session);
@@ -54,6 +63,7 @@ static const struct row {
 	[CAPA_EXPIRE] = {"EXPIRE", always, expire_argument, 0},
 	[CAPA_UIDL] = {"UIDL", always, NULL, 0},
 	[CAPA_IMPLEMENTATION] = {"IMPLEMENTATION", always, implementation_argument, 0},
+	[CAPA_STLS] = {"STLS", stls_allowed, NULL, TEXT_NO_TLS},
 	[CAPA_AUTH_RESP_CODE] = {"AUTH-RESP-CODE", always, NULL, 0},
 };
 

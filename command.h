@@ -17,7 +17,7 @@ enum next { NEXT_COMMAND, NEXT_TRANSACTION, NEXT_END };
 
 typedef enum next command_handler(struct session *s, const struct arguments *arguments);
 
-command_handler cmd_apop, cmd_pass, cmd_user;
+command_handler cmd_apop, cmd_pass, cmd_stls, cmd_user;
 command_handler cmd_dele, cmd_list, cmd_noop, cmd_quit, cmd_retr, cmd_rset, cmd_stat,
 	cmd_top, cmd_uidl;
 
@@ -32,6 +32,9 @@ enum next reply_end(struct session *s, enum request_end reason);
 
 /* Why, where the client can't be read from or written to. */
 enum request_end end_of_wire(enum wire_state state);
+
+/* The handshake.  Returns false where it came to nothing, and s->end says why. */
+bool secure_start(struct session *s, struct tls_server *server);
 
 /* Takes over the maildrop's index behind `fd`, whatever it is.  Returns false where that
  * can't be used. */

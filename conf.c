@@ -17,12 +17,15 @@ struct key;
 typedef const char *parser(struct conf *conf, const struct key *key, char *value);
 
 static parser parse_users, parse_maildir, parse_choice, parse_listen, parse_hostname,
-	parse_number, parse_session_user;
+	parse_number, parse_session_user, parse_tls_certificate, parse_tls_key,
+	parse_tls_client_ca;
 
 #define FIELD(name) offsetof(struct conf, name)
 
 static const char *const plaintext_choices[] = {"never", "local", "always", NULL};
 static const char *const log_choices[] = {"syslog", "stderr", NULL};
+static const char *const tls_min_choices[] = {"1.2", "1.3", NULL};
+static const char *const sandbox_choices[] = {"try", "require", NULL};
 
 /* The keys: pop3d.conf(5) lists the same.  A NULL fallback leaves the field zero. */
 static const struct key {
@@ -37,6 +40,10 @@ static const struct key {
 	{"maildir", "~/Maildir", parse_maildir, 0, 0, 0, NULL},
 	{"plaintext", "local", parse_choice, FIELD(plaintext), 0, 0, plaintext_choices},
 	{"listen", NULL, parse_listen, 0, 0, 0, NULL},
+	{"tls_certificate", NULL, parse_tls_certificate, 0, 0, 0, NULL},
+	{"tls_key", NULL, parse_tls_key, 0, 0, 0, NULL},
+	{"tls_min", "1.2", parse_choice, FIELD(tls_min), 0, 0, tls_min_choices},
+	{"tls_client_ca", NULL, parse_tls_client_ca, 0, 0, 0, NULL},
 	{"hostname", NULL, parse_hostname, 0, 0, 0, NULL},
 	{"auth_timeout", "60", parse_number, FIELD(auth_timeout), 1, 86400, NULL},
 	/* RFC 1939 s.3: an autologout timer of at least ten minutes */
@@ -45,6 +52,7 @@ static const struct key {
 		NULL},
 	{"max_per_address", "50", parse_number, FIELD(max_per_address), 1, 1000000, NULL},
 	{"session_user", NULL, parse_session_user, 0, 0, 0, NULL},
+	{"sandbox", "try", parse_choice, FIELD(sandbox), 0, 0, sandbox_choices},
 	{"log", "syslog", parse_choice, FIELD(log), 0, 0, log_choices},
 };
 
@@ -109,17 +117,32 @@ static bool is_port(const char *text)
 	return length > 0 && length <= 5 && text[length] == '\0' && atoi(text) <= 65535;
 }
 
+/* Cuts off ` tls`, or `,tls` as it is written after -l.  Returns whether it was there. */
+static bool cut_tls(char *value)
+{
+	size_t length = strlen(value);
+
+	if (length < 4 || strcmp(value + length - 3, "tls") != 0
+		|| !strchr(" \t,", value[length - 4]))
+		return false;
+	for (length -= 4; length > 0 && strchr(" \t", value[length - 1]); length--)
+		;
+	value[length] = '\0';
+	return true;
+}
+
 /* address:port; an IPv6 address in brackets; no address or * for all. */
 static const char *parse_listen(struct conf *conf, const struct key *key, char *value)
 {
 	struct conf_listen *l = &conf->listen[conf->listen_count];
+	bool tls = cut_tls(value);
 	char *colon = strrchr(value, ':');
 	size_t length;
 
 	(void)key;
 	if (!colon || !is_port(colon + 1))
 		return "must be `address:port`, such as 127.0.0.1:110, [::1]:110 or "
-		       "*:110";
+		       "*:110, and may have `tls` behind it";
 	*colon = '\0';
 	length = strlen(value);
 	if (value[0] == '[' && length > 2 && value[length - 1] == ']') {
@@ -134,8 +157,50 @@ static const char *parse_listen(struct conf *conf, const struct key *key, char *
 		return "too many addresses to listen on";
 	set_string(&l->host, value);
 	set_string(&l->port, colon + 1);
+	l->tls = tls;
 	conf->listen_count++;
 	return NULL;
+}
+
+static const char *set_path(char **field, const char *value)
+{
+	if (*value != '/')
+		return "the path must begin with /";
+	set_string(field, value);
+	return NULL;
+}
+
+static const char *parse_tls_certificate(
+	struct conf *conf, const struct key *key, char *value)
+{
+	const char *wrong;
+
+	(void)key;
+	if (conf->certificate_count == CONF_CERTIFICATES_MAX)
+		return "too many certificates";
+	wrong = set_path(&conf->certificates[conf->certificate_count].certificate, value);
+	conf->certificate_count += !wrong;
+	return wrong;
+}
+
+/* Of the certificate before it. */
+static const char *parse_tls_key(struct conf *conf, const struct key *key, char *value)
+{
+	struct conf_certificate *c = conf->certificates + conf->certificate_count - 1;
+
+	(void)key;
+	if (conf->certificate_count == 0)
+		return "must come after its tls_certificate";
+	if (c->key)
+		return "the tls_certificate before it has a key already";
+	return set_path(&c->key, value);
+}
+
+static const char *parse_tls_client_ca(
+	struct conf *conf, const struct key *key, char *value)
+{
+	(void)key;
+	return set_path(&conf->tls_client_ca, value);
 }
 
 /* It stands in the greeting, and to the right of the @ in APOP's timestamp, which must
@@ -268,7 +333,19 @@ static void forget_listen(struct conf *conf)
 
 		free(l->host);
 		free(l->port);
-		*l = (struct conf_listen){NULL, NULL};
+		*l = (struct conf_listen){NULL, NULL, false};
+	}
+}
+
+static void forget_certificates(struct conf *conf)
+{
+	while (conf->certificate_count > 0) {
+		struct conf_certificate *c
+			= &conf->certificates[--conf->certificate_count];
+
+		free(c->certificate);
+		free(c->key);
+		*c = (struct conf_certificate){NULL, NULL};
 	}
 }
 
@@ -287,24 +364,30 @@ static unsigned load_option(
 	return wrong != NULL;
 }
 
-static bool is_listen(const char *option)
+static bool is_of(const char *option, const char *key)
 {
+	size_t length = strlen(key);
+
 	option += strspn(option, " \t");
-	return strncmp(option, "listen", 6) == 0
-		&& (option[6] == ' ' || option[6] == '\t');
+	return strncmp(option, key, length) == 0
+		&& (option[length] == ' ' || option[length] == '\t');
 }
 
 static unsigned load_options(
 	struct conf *conf, const struct conf_source *source, conf_report *report)
 {
-	bool replaces = source->listen_count > 0;
+	bool listens = source->listen_count > 0, certifies = false;
 	unsigned mistakes = 0;
 	size_t i;
 
-	for (i = 0; i < source->option_count; i++)
-		replaces |= is_listen(source->options[i]);
-	if (replaces)
+	for (i = 0; i < source->option_count; i++) {
+		listens |= is_of(source->options[i], "listen");
+		certifies |= is_of(source->options[i], "tls_certificate");
+	}
+	if (listens)
 		forget_listen(conf);
+	if (certifies)
+		forget_certificates(conf);
 	for (i = 0; i < source->option_count; i++)
 		mistakes += load_option(conf, "-o", source->options[i], report);
 	for (i = 0; i < source->listen_count; i++) {
@@ -335,6 +418,21 @@ static void load_defaults(struct conf *conf)
 	set_string(&conf->hostname, host);
 }
 
+/* TLS that is asked for and can't be had. */
+static unsigned check_tls(
+	const struct conf *conf, const struct conf_source *source, conf_report *report)
+{
+	bool wanted = source->tls;
+	size_t i;
+
+	for (i = 0; i < conf->listen_count; i++)
+		wanted |= conf->listen[i].tls;
+	if (wanted && conf->certificate_count == 0)
+		report(source->tls ? "-T: there is no tls_certificate"
+				   : "listen: tls: there is no tls_certificate");
+	return wanted && conf->certificate_count == 0;
+}
+
 unsigned conf_load(
 	struct conf *conf, const struct conf_source *source, conf_report *report)
 {
@@ -343,12 +441,15 @@ unsigned conf_load(
 	load_defaults(conf);
 	mistakes = load_file(
 		conf, source->file ? source->file : CONF_FILE, !source->file, report);
-	return mistakes + load_options(conf, source, report);
+	mistakes += load_options(conf, source, report);
+	return mistakes + check_tls(conf, source, report);
 }
 
 void conf_free(struct conf *conf)
 {
 	forget_listen(conf);
+	forget_certificates(conf);
+	free(conf->tls_client_ca);
 	free(conf->users_file);
 	free(conf->maildir);
 	free(conf->hostname);

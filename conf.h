@@ -11,14 +11,25 @@
 #define CONF_FILE "/etc/pop3d.conf"
 #define CONF_LISTEN_MAX 16
 #define CONF_OPTIONS_MAX 64
+#define CONF_CERTIFICATES_MAX 16
 
 enum users_kind { USERS_SYSTEM, USERS_FILE };
+enum tls_min { TLS_MIN_1_2, TLS_MIN_1_3 };
+enum sandbox_mode { SANDBOX_TRY, SANDBOX_REQUIRE };
 enum plaintext { PLAINTEXT_NEVER, PLAINTEXT_LOCAL, PLAINTEXT_ALWAYS };
 
-/* As written after -l: host (empty: every address) and port. */
+/* As written after -l: host (empty: every address) and port, and whether TLS begins with the
+ * first octet there. */
 struct conf_listen {
 	char *host;
 	char *port;
+	bool tls;
+};
+
+/* PEM files, absolute paths. */
+struct conf_certificate {
+	char *certificate; /* and its chain */
+	char *key;         /* NULL: in the same file */
 };
 
 /* Every string is owned by the configuration; conf_free() releases them. */
@@ -29,6 +40,11 @@ struct conf {
 	enum plaintext plaintext;
 	struct conf_listen listen[CONF_LISTEN_MAX];
 	size_t listen_count;
+	struct conf_certificate certificates[CONF_CERTIFICATES_MAX];
+	size_t certificate_count; /* 0: no TLS */
+	char *tls_client_ca;      /* NULL: no client is asked for a certificate */
+	enum tls_min tls_min;
+	enum sandbox_mode sandbox;
 	char *hostname;
 	unsigned auth_timeout, idle_timeout; /* seconds */
 	unsigned max_connections, max_per_address;
@@ -43,13 +59,14 @@ struct conf_source {
 	size_t option_count;
 	const char *listen[CONF_LISTEN_MAX];
 	size_t listen_count;
+	bool tls; /* -T: from the first octet, whatever brings connections */
 };
 
 /* Receives each mistake as one line of text: `file:line: what is wrong`. */
 typedef void conf_report(const char *text);
 
 /* Fills in `conf`: defaults, then the file, then the options.  An -o or -l `listen`
- * replaces those of the file.  Reports every mistake and returns how many there were;
+ * replaces those of the file, and an -o `tls_certificate` all of its certificates.  Reports every mistake and returns how many there were;
  * conf_free() is due whatever it returns. */
 unsigned conf_load(
 	struct conf *conf, const struct conf_source *source, conf_report *report);

@@ -30,10 +30,10 @@ struct child {
 };
 
 struct listener {
-	struct conf *conf;
+	struct server *server;
 	const struct conf_source *source;
-	struct sandbox_user *user;
 	struct pollfd fds[LISTEN_MAX];
+	bool tls[LISTEN_MAX];
 	size_t fd_count;
 	struct child *children; /* max_connections of them */
 	size_t child_count;
@@ -65,8 +65,9 @@ bool listen_accepts(int fd)
 		&& listening;
 }
 
-static void log_listening(int fd)
+static void log_listening(const struct listener *l, size_t which)
 {
+	int fd = l->fds[which].fd;
 	struct sockaddr_storage address = {0};
 	socklen_t length = sizeof(address);
 	char host[NI_MAXHOST], port[NI_MAXSERV];
@@ -75,7 +76,8 @@ static void log_listening(int fd)
 		&& getnameinfo((struct sockaddr *)&address, length, host, sizeof(host),
 			   port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV)
 			== 0)
-		log_line(LOG_INFO, "listening address=%s port=%s", host, port);
+		log_line(LOG_INFO, "listening address=%s port=%s%s", host, port,
+			l->tls[which] ? " tls" : "");
 }
 
 static int open_address(const struct addrinfo *address)
@@ -130,7 +132,8 @@ unsigned listen_check(const struct conf *conf, conf_report *report)
 
 /* Every address that the host has: `localhost` may have two.  Returns how many; none where
  * one of them is in use. */
-static size_t open_all(const struct conf_listen *l, int *fds, size_t room)
+static size_t open_all(
+	const struct conf_listen *l, struct listen_socket *sockets, size_t room)
 {
 	struct addrinfo *addresses, *a;
 	const char *why;
@@ -142,14 +145,14 @@ static size_t open_all(const struct conf_listen *l, int *fds, size_t room)
 		int fd = open_address(a);
 
 		if (fd >= 0) {
-			fds[count++] = fd;
+			sockets[count++] = (struct listen_socket){fd, l->tls};
 			continue;
 		}
 		why = strerror(errno);
 		/* A family that this host does not have is no loss. */
 		if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL) {
 			while (count > 0)
-				close(fds[--count]);
+				close(sockets[--count].fd);
 			break;
 		}
 	}
@@ -161,13 +164,13 @@ static size_t open_all(const struct conf_listen *l, int *fds, size_t room)
 	return count;
 }
 
-int listen_open(const struct conf *conf, int *fds)
+int listen_open(const struct conf *conf, struct listen_socket *sockets)
 {
 	size_t i, count = 0;
 
 	for (i = 0; i < conf->listen_count; i++) {
 		size_t opened
-			= open_all(&conf->listen[i], fds + count, LISTEN_MAX - count);
+			= open_all(&conf->listen[i], sockets + count, LISTEN_MAX - count);
 
 		if (opened == 0)
 			return -1;
@@ -213,9 +216,9 @@ static size_t count_network(const struct listener *l, const char *network)
 	return count;
 }
 
-/* Says so to the client, as far as that takes no waiting.  The log gets a line a second at
+/* Says so to the client, as far as that takes no waiting, and no TLS.  The log gets a line a second at
  * most: a flood is not to fill it. */
-static void turn_away(int fd, const struct peer *peer, const char *reason)
+static void turn_away(const struct connection *c, const char *reason)
 {
 	static time_t last;
 	static unsigned long unlogged;
@@ -223,14 +226,15 @@ static void turn_away(int fd, const struct peer *peer, const char *reason)
 	int length = snprintf(
 		reply, sizeof(reply), "-ERR [SYS/TEMP] %s\r\n", text_get(TEXT_BUSY));
 
-	send(fd, reply, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
-	close(fd);
+	if (!c->tls)
+		send(c->ends.out, reply, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(c->ends.out);
 	if (time(NULL) == last) {
 		unlogged++;
 		return;
 	}
-	log_line(LOG_WARNING, "refused address=%s reason=%s unlogged=%lu", peer->address,
-		reason, unlogged);
+	log_line(LOG_WARNING, "refused address=%s reason=%s unlogged=%lu",
+		c->peer.address, reason, unlogged);
 	last = time(NULL);
 	unlogged = 0;
 }
@@ -245,54 +249,57 @@ static void default_signals(const struct listener *l)
 }
 
 /* In the child: the way of any single connection. */
-static void serve_child(struct listener *l, const struct peer *peer, int fd)
+static void serve_child(struct listener *l, struct connection *c)
 {
 	size_t i;
 
 	default_signals(l);
 	for (i = 0; i < l->fd_count; i++)
 		close(l->fds[i].fd);
-	_exit(serve(l->conf, l->user, peer, fd, fd));
+	_exit(serve(l->server, c));
 }
 
-static void start_child(struct listener *l, const struct peer *peer, int fd)
+static void start_child(struct listener *l, struct connection *c)
 {
+	const struct conf *conf = &l->server->conf;
 	struct child *child;
 	char network[ADDRESS_SIZE];
 	pid_t pid;
 
-	network_of(network, peer);
-	if (l->child_count >= l->conf->max_connections) {
-		turn_away(fd, peer, "max_connections");
+	network_of(network, &c->peer);
+	if (l->child_count >= conf->max_connections) {
+		turn_away(c, "max_connections");
 		return;
 	}
-	if (count_network(l, network) >= l->conf->max_per_address) {
-		turn_away(fd, peer, "max_per_address");
+	if (count_network(l, network) >= conf->max_per_address) {
+		turn_away(c, "max_per_address");
 		return;
 	}
 	pid = fork();
 	if (pid == 0)
-		serve_child(l, peer, fd);
+		serve_child(l, c);
 	if (pid < 0) {
-		turn_away(fd, peer, "fork");
+		turn_away(c, "fork");
 		return;
 	}
-	close(fd);
+	close(c->ends.in);
 	child = &l->children[l->child_count++];
 	child->pid = pid;
 	strcpy(child->network, network);
 }
 
-static void accept_one(struct listener *l, int listening)
+static void accept_one(struct listener *l, size_t which)
 {
 	struct sockaddr_storage address = {0};
 	socklen_t length = sizeof(address);
-	struct peer peer;
-	int fd = accept4(listening, (struct sockaddr *)&address, &length, SOCK_CLOEXEC);
+	struct connection c;
+	int fd = accept4(
+		l->fds[which].fd, (struct sockaddr *)&address, &length, SOCK_CLOEXEC);
 
 	if (fd >= 0) {
-		serve_address(&peer, &address);
-		start_child(l, &peer, fd);
+		serve_take(&c, &l->server->conf, fd, fd, &address);
+		c.tls = l->tls[which];
+		start_child(l, &c);
 	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS
 		|| errno == ENOMEM) {
 		const struct timespec pause = {0, 100000000};
@@ -304,42 +311,70 @@ static void accept_one(struct listener *l, int listening)
 
 static void resize_children(struct listener *l)
 {
-	size_t size = l->conf->max_connections;
+	size_t size = l->server->conf.max_connections;
 
 	if (size < l->child_count)
 		size = l->child_count;
 	l->children = memory_resize(l->children, size * sizeof(*l->children));
 }
 
+static bool needs_tls(const struct listener *l)
+{
+	bool needs = false;
+	size_t i;
+
+	for (i = 0; i < l->fd_count; i++)
+		needs |= l->tls[i];
+	return needs;
+}
+
+/* What keeps `fresh` from being used, or NULL; `why` (LOG_LINE_MAX octets) has room for it. */
+static const char *find_fault(const struct listener *l, const struct conf_source *source,
+	struct server *fresh, char *why)
+{
+	const char *wrong;
+
+	if (conf_load(&fresh->conf, source, log_report) > 0)
+		return "see above";
+	wrong = sandbox_find_user(&fresh->user, fresh->conf.session_user);
+	if (!wrong && !users_ready(&fresh->conf, why))
+		wrong = why;
+	if (!wrong && fresh->conf.log == LOG_TO_STDERR && !l->has_stderr)
+		wrong = "log: there is no standard error under inetd";
+	if (!wrong && !serve_load_tls(fresh, true))
+		wrong = "see above";
+	return wrong;
+}
+
+static void free_server(struct server *server)
+{
+	char why[LOG_LINE_MAX];
+
+	if (server->tls)
+		tls_load(why)->close(server->tls);
+	conf_free(&server->conf);
+}
+
 /* SIGHUP: what is wrong leaves everything as it was.  Addresses are not opened anew. */
 static void read_again(struct listener *l)
 {
-	struct conf conf;
-	struct sandbox_user user;
-	const char *wrong;
+	struct server fresh = {.tls = NULL};
 	char why[LOG_LINE_MAX];
+	const char *wrong;
 
 	reload = 0;
-	if (conf_load(&conf, l->source, log_report) > 0) {
-		log_line(LOG_ERR, "configuration not reloaded");
-		conf_free(&conf);
-		return;
-	}
-	wrong = sandbox_find_user(&user, conf.session_user);
-	if (!wrong && !users_ready(&conf, why))
-		wrong = why;
-	if (!wrong && conf.log == LOG_TO_STDERR && !l->has_stderr)
-		wrong = "log: there is no standard error under inetd";
+	wrong = find_fault(l, l->source, &fresh, why);
+	if (!wrong && needs_tls(l) && !fresh.tls)
+		wrong = "there is no tls_certificate any more";
 	if (wrong) {
 		log_line(LOG_ERR, "configuration not reloaded: %s", wrong);
-		conf_free(&conf);
+		free_server(&fresh);
 		return;
 	}
-	conf_free(l->conf);
-	*l->conf = conf;
-	*l->user = user;
+	free_server(l->server);
+	*l->server = fresh;
 	resize_children(l);
-	log_open(conf.log);
+	log_open(fresh.conf.log);
 	log_line(LOG_INFO, "configuration reloaded");
 }
 
@@ -371,25 +406,29 @@ static int take_over(int listening)
 	return fd;
 }
 
-int listen_run(struct conf *conf, const struct conf_source *source,
-	struct sandbox_user *user, const int *fds, size_t count, bool exit_when_idle)
+int listen_run(struct server *server, const struct conf_source *source,
+	const struct listen_socket *sockets, size_t count, bool exit_when_idle)
 {
 	static struct listener l;
 	char why[LOG_LINE_MAX];
 	size_t i;
 
-	l.conf = conf;
+	l.server = server;
 	l.source = source;
-	l.user = user;
 	l.fd_count = count;
 	l.has_stderr = !listen_accepts(STDERR_FILENO);
-	log_open(conf->log);
-	if (!users_ready(conf, why)) {
+	log_open(server->conf.log);
+	if (!users_ready(&server->conf, why)) {
 		log_line(LOG_ERR, "%s", why);
 		return EX_CONFIG;
 	}
-	for (i = 0; i < count; i++)
-		l.fds[i] = (struct pollfd){.fd = take_over(fds[i]), .events = POLLIN};
+	if (!serve_load_tls(server, true))
+		return EX_CONFIG;
+	for (i = 0; i < count; i++) {
+		l.fds[i] = (struct pollfd){
+			.fd = take_over(sockets[i].fd), .events = POLLIN};
+		l.tls[i] = sockets[i].tls;
+	}
 	/* Under inetd all three are the listening socket.  Else standard error is kept, for a
 	 * log that may be changed to it. */
 	sandbox_null_stdio(l.has_stderr);
@@ -398,7 +437,7 @@ int listen_run(struct conf *conf, const struct conf_source *source,
 	/* What every child would otherwise have to find out for itself. */
 	index_boot();
 	for (i = 0; i < count; i++)
-		log_listening(l.fds[i].fd);
+		log_listening(&l, i);
 	while (!stop) {
 		const struct timespec idle = {IDLE_SECONDS, 0};
 		bool may_end = exit_when_idle && l.child_count == 0;
@@ -412,7 +451,7 @@ int listen_run(struct conf *conf, const struct conf_source *source,
 			break;
 		for (i = 0; ready > 0 && i < l.fd_count; i++) {
 			if (l.fds[i].revents)
-				accept_one(&l, l.fds[i].fd);
+				accept_one(&l, i);
 		}
 	}
 	log_line(LOG_INFO, "stopped");

@@ -2,28 +2,33 @@
 #ifndef LISTEN_H
 #define LISTEN_H
 
-#include "conf.h"
-#include "sandbox.h"
+#include "serve.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #define LISTEN_MAX 64
 
+/* Where connections come to. */
+struct listen_socket {
+	int fd;
+	bool tls; /* they begin with TLS */
+};
+
 /* Whether connections come to this descriptor. */
 bool listen_accepts(int fd);
 
-/* Where the configuration says to listen.  Fills in `fds` (LISTEN_MAX) and returns how
+/* Where the configuration says to listen.  Fills in `sockets` (LISTEN_MAX) and returns how
  * many, or -1 after a log line. */
-int listen_open(const struct conf *conf, int *fds);
+int listen_open(const struct conf *conf, struct listen_socket *sockets);
 
 /* Looks up the addresses: reports those that there are not, and returns how many. */
 unsigned listen_check(const struct conf *conf, conf_report *report);
 
-/* Serves every connection to `fds` in a process of its own, until SIGTERM or SIGINT or,
+/* Serves every connection to `sockets` in a process of its own, until SIGTERM or SIGINT or,
  * with `exit_when_idle`, until nobody has come for a while.  SIGHUP reads `source` again.
  * Returns the exit status, in the listener and in each of its children. */
-int listen_run(struct conf *conf, const struct conf_source *source,
-	struct sandbox_user *user, const int *fds, size_t count, bool exit_when_idle);
+int listen_run(struct server *server, const struct conf_source *source,
+	const struct listen_socket *sockets, size_t count, bool exit_when_idle);
 
 #endif

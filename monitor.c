@@ -5,14 +5,16 @@
  * its size (request.c), its place in the session, its numbers and its texts, and one that
  * is wrong ends the session. */
 #include "monitor.h"
-#include "maildrop.h"
 #include "marks.h"
 #include "sandbox.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,37 +26,32 @@ static const unsigned delays[] = {1, 2, 4};
 
 #define TRIES (sizeof(delays) / sizeof(delays[0]))
 
-enum state { AUTHORIZATION = 1, TRANSACTION = 2, OVER = 4 };
+/* A handshake takes one signature, and a ticket key for each ticket that it gives or is shown:
+ * more than one of these where the client has to say its part again (RFC 8446 s.4.1.4). */
+#define SIGNATURES 1
+#define TICKETS 8
 
-struct monitor {
-	const struct conf *conf;
-	const struct peer *peer;
-	int session; /* the socket */
-	enum state state;
-	struct timespec started;
-	char timestamp[AUTH_TIMESTAMP_MAX];
-	unsigned failures;
-	char tried[LOG_QUOTE_SIZE]; /* the name in the last login, fit for the log */
-	char user[LOG_QUOTE_SIZE];  /* who has logged in, likewise; `-`: nobody */
-	bool violated;              /* the session asked for what it may not have */
-	struct maildrop maildrop;
-	uint64_t count; /* of messages in the maildrop */
-	size_t marks_size;
-	unsigned char *deleted_marks, *fetched_marks;
-	struct maildrop_result result;
-	struct request end; /* the last one; `kind` tells whether it came */
-};
+/* How long a session may take to do what it must do at once, in seconds. */
+#define PATIENCE 5
 
 /* Returns false where the session is to be ended. */
 typedef bool handler(struct monitor *m, struct request *request);
 
-static handler handle_login, handle_open, handle_recount, handle_marks, handle_commit,
-	handle_end;
+static handler handle_stls, handle_sign, handle_ticket, handle_secured, handle_login,
+	handle_open, handle_recount, handle_marks, handle_commit, handle_end;
+
+#define AUTHORIZATION MONITOR_AUTHORIZATION
+#define TRANSACTION MONITOR_TRANSACTION
+#define OVER MONITOR_OVER
 
 static const struct {
 	unsigned states;
 	handler *handle;
 } handlers[REQUEST_KINDS] = {
+	[REQUEST_STLS] = {AUTHORIZATION, handle_stls},
+	[REQUEST_SIGN] = {AUTHORIZATION, handle_sign},
+	[REQUEST_TICKET] = {AUTHORIZATION, handle_ticket},
+	[REQUEST_SECURED] = {AUTHORIZATION, handle_secured},
 	[REQUEST_LOGIN] = {AUTHORIZATION, handle_login},
 	[REQUEST_OPEN] = {TRANSACTION, handle_open},
 	[REQUEST_RECOUNT] = {TRANSACTION, handle_recount},
@@ -75,6 +72,102 @@ static bool violation(struct monitor *m)
 {
 	m->violated = true;
 	return false;
+}
+
+void monitor_close_connection(struct monitor *m)
+{
+	struct wire_ends *ends = &m->connection->ends;
+
+	if (ends->in >= 0)
+		close(ends->in);
+	if (ends->out >= 0)
+		close(ends->out);
+	ends->in = ends->out = -1;
+}
+
+/* TLS. */
+
+static bool handle_stls(struct monitor *m, struct request *request)
+{
+	(void)request;
+	if (m->secure || m->connection->ends.in < 0)
+		return violation(m);
+	if (!serve_load_tls(m->server, false))
+		return reply_status(m, REPLY_PERMANENT);
+	m->stls = true;
+	m->state = OVER;
+	return reply_status(m, REPLY_OK);
+}
+
+static bool handle_sign(struct monitor *m, struct request *request)
+{
+	struct reply reply = {.status = REPLY_OK};
+	char why[LOG_LINE_MAX];
+
+	if (!m->secure || m->signatures == 0 || request->sign.length > TLS_SIGN_MAX)
+		return violation(m);
+	m->signatures--;
+	reply.sign.length = (uint32_t)tls_load(why)->sign(
+		m->server->tls, &request->sign, reply.sign.signature);
+	return reply_send(m->session, &reply, -1) == 0;
+}
+
+static bool handle_ticket(struct monitor *m, struct request *request)
+{
+	struct reply reply = {.status = REPLY_OK};
+	char why[LOG_LINE_MAX];
+	bool sent;
+
+	if (!m->secure || m->tickets == 0)
+		return violation(m);
+	m->tickets--;
+	memcpy(reply.ticket.name, request->ticket.name, TLS_TICKET_NAME);
+	reply.ticket.found = tls_load(why)->ticket(m->server->tls,
+		request->ticket.fresh != 0, reply.ticket.name, &reply.ticket.keys);
+	sent = reply_send(m->session, &reply, -1) == 0;
+	explicit_bzero(&reply, sizeof(reply));
+	return sent;
+}
+
+/* The words are the session's; what they can do is mislead a reader of the log. */
+static bool handle_secured(struct monitor *m, struct request *request)
+{
+	const struct tls_outcome *outcome = &request->secured.outcome;
+	char subject[LOG_QUOTE_SIZE], why[LOG_LINE_MAX];
+
+	if (!m->secure || m->secured
+		|| !memchr(outcome->subject, '\0', sizeof(outcome->subject)))
+		return violation(m);
+	m->secured = true;
+	m->outcome = *outcome;
+	if (!request->secured.done)
+		log_line(LOG_INFO, "tls-failed address=%s: %s",
+			m->connection->peer.address,
+			tls_load(why)->reason(outcome->error));
+	else if (outcome->subject[0])
+		log_line(LOG_INFO, "certificate address=%s subject=%s",
+			m->connection->peer.address,
+			log_quote(subject, outcome->subject, strlen(outcome->subject)));
+	return true;
+}
+
+/* For the log. */
+static const char *tls_version(const struct monitor *m)
+{
+	if (!m->secured)
+		return "-";
+	return m->outcome.version >= 0x0304 ? "1.3" : "1.2";
+}
+
+/* No one who becomes a user takes the server's keys along, nor the connection. */
+static void forget_tls(struct monitor *m)
+{
+	char why[LOG_LINE_MAX];
+
+	monitor_close_connection(m);
+	if (m->server->tls)
+		tls_load(why)->forget(m->server->tls);
+	m->signatures = m->tickets = 0;
 }
 
 static void wait_until(struct timespec when)
@@ -105,8 +198,8 @@ static void log_attempt(const struct monitor *m, int priority, const char *event
 	const struct request *request, const char *reason)
 {
 	log_line(priority, "%s address=%s user=%s method=%s reason=%s", event,
-		m->peer->address, m->tried, auth_method_name(request->login.method),
-		reason);
+		m->connection->peer.address, m->tried,
+		auth_method_name(request->login.method), reason);
 }
 
 /* Nothing more can be asked: the monitor may have become the user by now. */
@@ -138,18 +231,29 @@ static enum reply_status enter(
 	struct monitor *m, const struct account *account, const char *user, char *reason)
 {
 	char path[PATH_MAX];
-	const char *wrong = users_maildir(path, m->conf, user, account);
+	const char *wrong = users_maildir(path, &m->server->conf, user, account);
 
 	if (wrong) {
 		snprintf(reason, LOG_LINE_MAX, "maildir: %s", wrong);
 		return REPLY_PERMANENT;
 	}
+	forget_tls(m);
 	if (sandbox_become(account, user) < 0) {
 		snprintf(reason, LOG_LINE_MAX, "can't become uid %lu: %s",
 			(unsigned long)account->uid, strerror(errno));
 		return REPLY_PERMANENT;
 	}
 	return status_of(maildrop_open(&m->maildrop, path, reason));
+}
+
+/* A session that does not answer, or does not listen, holds nobody up for long.  After the login
+ * it may be busy with a message for hours. */
+static void set_patience(const struct monitor *m, int64_t receive, int64_t send)
+{
+	struct timeval in = {.tv_sec = receive}, out = {.tv_sec = send};
+
+	setsockopt(m->session, SOL_SOCKET, SO_RCVTIMEO, &in, sizeof(in));
+	setsockopt(m->session, SOL_SOCKET, SO_SNDTIMEO, &out, sizeof(out));
 }
 
 static bool grant(struct monitor *m, const struct request *request)
@@ -170,11 +274,14 @@ static bool grant(struct monitor *m, const struct request *request)
 	if (!m->deleted_marks || !m->fetched_marks)
 		log_fatal("out of memory");
 	m->state = TRANSACTION;
+	set_patience(m, 0, PATIENCE);
 	strcpy(m->user, m->tried);
 	log_line(LOG_INFO,
-		"login address=%s user=%s method=%s messages=%" PRIu64 " octets=%" PRIu64,
-		m->peer->address, m->user, auth_method_name(request->login.method),
-		header->count, header->octets);
+		"login address=%s user=%s method=%s tls=%s messages=%" PRIu64
+		" octets=%" PRIu64,
+		m->connection->peer.address, m->user,
+		auth_method_name(request->login.method), tls_version(m), header->count,
+		header->octets);
 	sent = reply_send(m->session, &reply, reader) == 0;
 	close(reader);
 	return sent;
@@ -207,7 +314,7 @@ static bool handle_login(struct monitor *m, struct request *request)
 		return violation(m);
 	clock_gettime(CLOCK_MONOTONIC, &asked);
 	log_quote(m->tried, attempt.user, strlen(attempt.user));
-	verdict = auth_check(m->conf, &attempt, &account, reason);
+	verdict = auth_check(&m->server->conf, &attempt, &account, reason);
 	explicit_bzero(request->login.secret, sizeof(request->login.secret));
 	if (verdict == AUTH_DENIED) {
 		log_attempt(m, LOG_NOTICE, "login-failed", request, reason);
@@ -240,7 +347,8 @@ static bool handle_open(struct monitor *m, struct request *request)
 	if (status == MESSAGE_UNREADABLE)
 		log_line(LOG_WARNING,
 			"unreadable address=%s user=%s message=%" PRIu32 ": %s",
-			m->peer->address, m->user, request->number + 1, strerror(errno));
+			m->connection->peer.address, m->user, request->number + 1,
+			strerror(errno));
 	reply.status = replies[status];
 	sent = reply_send(m->session, &reply, fd) == 0;
 	if (fd >= 0)
@@ -285,7 +393,7 @@ static bool handle_commit(struct monitor *m, struct request *request)
 	if (m->result.failed > 0)
 		log_line(LOG_ERR,
 			"not-removed address=%s user=%s messages=%" PRIu64 ": %s",
-			m->peer->address, m->user, m->result.failed,
+			m->connection->peer.address, m->user, m->result.failed,
 			strerror(m->result.error));
 	reply.commit.deleted = m->result.deleted;
 	reply.commit.failed = m->result.failed;
@@ -296,6 +404,8 @@ static bool handle_commit(struct monitor *m, struct request *request)
 
 static bool handle_end(struct monitor *m, struct request *request)
 {
+	if (request->end.reason == END_STLS && !m->stls)
+		return violation(m);
 	m->end = *request;
 	m->state = OVER;
 	return false;
@@ -305,15 +415,12 @@ static bool hello(struct monitor *m)
 {
 	struct reply reply = {.status = REPLY_OK};
 
-	if (users_have_secrets(m->conf)
-		&& auth_timestamp(m->timestamp, m->conf->hostname) < 0)
-		m->timestamp[0] = '\0';
 	memcpy(reply.timestamp, m->timestamp, sizeof(m->timestamp));
 	return reply_send(m->session, &reply, -1) == 0;
 }
 
 /* Answers one request.  Returns false once there is nothing more to answer. */
-static bool serve(struct monitor *m)
+static bool serve_request(struct monitor *m)
 {
 	struct request request;
 	bool more;
@@ -334,15 +441,23 @@ static bool serve(struct monitor *m)
 	return more;
 }
 
-/* How the session's process ended, where it did not say so itself. */
-static const char *end_of_process(pid_t session, char text[40])
+/* How the session's process ended, where it did not say so itself.  One that does not end is
+ * killed: here, or by the kernel once this process has ended (sandbox.c). */
+static const char *end_of_process(const struct monitor *m, pid_t session, char text[40])
 {
-	int status;
+	struct pollfd ended
+		= {.fd = (int)syscall(SYS_pidfd_open, session, 0), .events = POLLIN};
+	int status = 0;
 
-	while (waitpid(session, &status, 0) < 0) {
-		if (errno != EINTR)
-			return "lost";
-	}
+	if (m->violated)
+		kill(session, SIGKILL);
+	/* Before Linux 5.3 this process is ended too. */
+	if (ended.fd < 0)
+		alarm(PATIENCE);
+	else if (poll(&ended, 1, PATIENCE * 1000) == 0)
+		kill(session, SIGKILL);
+	if (waitpid(session, &status, ended.fd < 0 ? 0 : WNOHANG) != session)
+		return "lost";
 	if (WIFSIGNALED(status))
 		snprintf(text, 40, "signal-%d", WTERMSIG(status));
 	else
@@ -362,7 +477,7 @@ static void log_end(const struct monitor *m, const char *process)
 	if (told && m->end.end.plaintext_refused)
 		log_line(LOG_NOTICE,
 			"login-refused address=%s user=- method=PASS reason=plaintext",
-			m->peer->address);
+			m->connection->peer.address);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	milliseconds = (now.tv_sec - m->started.tv_sec) * 1000LL
 		+ (now.tv_nsec - m->started.tv_nsec) / 1000000;
@@ -370,31 +485,50 @@ static void log_end(const struct monitor *m, const char *process)
 		"end address=%s user=%s reason=%s fetched=%" PRIu32
 		" fetched_octets=%" PRIu64 " deleted=%" PRIu64 " deleted_octets=%" PRIu64
 		" left=%" PRIu64 " left_octets=%" PRIu64 " seconds=%lld.%03lld",
-		m->peer->address, m->user, reason, m->end.end.fetched,
+		m->connection->peer.address, m->user, reason, m->end.end.fetched,
 		m->end.end.fetched_octets, m->result.deleted, m->result.deleted_octets,
 		m->result.left, m->result.left_octets, milliseconds / 1000,
 		milliseconds % 1000);
 }
 
-void monitor_run(
-	const struct conf *conf, const struct peer *peer, int socket, pid_t session)
+void monitor_start(struct monitor *m, struct server *server, struct connection *c)
 {
-	static struct monitor m;
+	memset(m, 0, sizeof(*m));
+	m->server = server;
+	m->connection = c;
+	strcpy(m->user, "-");
+	maildrop_none(&m->maildrop);
+	clock_gettime(CLOCK_MONOTONIC, &m->started);
+	if (users_have_secrets(&server->conf)
+		&& auth_timestamp(m->timestamp, server->conf.hostname) < 0)
+		m->timestamp[0] = '\0';
+}
+
+bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
+{
+	const char *process;
 	char text[40];
 
-	m.conf = conf;
-	m.peer = peer;
-	m.session = socket;
-	m.state = AUTHORIZATION;
-	strcpy(m.user, "-");
-	maildrop_none(&m.maildrop);
-	clock_gettime(CLOCK_MONOTONIC, &m.started);
-	if (hello(&m)) {
-		while (serve(&m))
+	m->session = socket;
+	m->state = AUTHORIZATION;
+	m->secure = secure;
+	m->stls = false;
+	m->signatures = SIGNATURES;
+	m->tickets = TICKETS;
+	m->end.kind = 0;
+	set_patience(
+		m, (m->connection->deadline - wire_now()) / 1000 + PATIENCE, PATIENCE);
+	if (hello(m)) {
+		while (serve_request(m))
 			;
 	}
 	/* Before the wait: the session may have been ended for what it asked. */
-	maildrop_close(&m.maildrop);
+	maildrop_close(&m->maildrop);
 	close(socket);
-	log_end(&m, end_of_process(session, text));
+	process = end_of_process(m, session, text);
+	if (m->stls && m->end.kind == REQUEST_END && m->end.end.reason == END_STLS)
+		return true;
+	forget_tls(m);
+	log_end(m, process);
+	return false;
 }

@@ -2,13 +2,51 @@
 #ifndef MONITOR_H
 #define MONITOR_H
 
-#include "session.h"
+#include "maildrop.h"
+#include "serve.h"
 
 #include <sys/types.h>
+#include <time.h>
 
-/* Answers the session behind `socket`, which runs as process `session`, until it ends;
- * then writes the last log line. */
-void monitor_run(
-	const struct conf *conf, const struct peer *peer, int socket, pid_t session);
+enum monitor_state {
+	MONITOR_AUTHORIZATION = 1,
+	MONITOR_TRANSACTION = 2,
+	MONITOR_OVER = 4 /* nothing more is answered */
+};
+
+struct monitor {
+	struct server *server;
+	struct connection *connection;
+	int session; /* the socket */
+	enum monitor_state state;
+	bool secure;                  /* this session runs, or is to run, TLS */
+	bool stls;                    /* it was told that TLS may begin */
+	unsigned signatures, tickets; /* that it may still ask for */
+	bool secured;                 /* it has told how the handshake went */
+	struct tls_outcome outcome;
+	struct timespec started;
+	char timestamp[AUTH_TIMESTAMP_MAX];
+	unsigned failures;
+	char tried[LOG_QUOTE_SIZE]; /* the name in the last login, fit for the log */
+	char user[LOG_QUOTE_SIZE];  /* who has logged in, likewise; `-`: nobody */
+	bool violated;              /* the session asked for what it may not have */
+	struct maildrop maildrop;
+	uint64_t count; /* of messages in the maildrop */
+	size_t marks_size;
+	unsigned char *deleted_marks, *fetched_marks;
+	struct maildrop_result result;
+	struct request end; /* the last one; `kind` tells whether it came */
+};
+
+/* One connection begins. */
+void monitor_start(struct monitor *m, struct server *server, struct connection *c);
+
+/* Answers the session behind `socket`, which runs as process `session`, until it ends.
+ * Returns true where it ended for another one to go on with TLS; else the last log line has
+ * been written. */
+bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure);
+
+/* Closes this process's copy of the connection. */
+void monitor_close_connection(struct monitor *m);
 
 #endif

@@ -14,13 +14,19 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define USAGE "usage: pop3d [-htV] [-f config] [-o 'key value']... [-l address:port]...\n"
+#define USAGE \
+	"usage: pop3d [-hTtV] [-f config] [-o 'key value']... [-l " \
+	"address:port[,tls]]...\n"
 #define SD_LISTEN_FDS_START 3 /* sd_listen_fds(3) */
+#define TLS_NAME "pop3s"      /* FileDescriptorName= of a socket for TLS */
 
 static const char help[] = USAGE
 	"  -f config        read this file instead of " CONF_FILE "\n"
 	"  -o 'key value'   set a key of pop3d.conf(5), over the file\n"
-	"  -l address:port  listen there and fork for each connection\n"
+	"  -l address:port  listen there and fork for each connection; `,tls` behind "
+	"it:\n"
+	"                   TLS from the first octet\n"
+	"  -T               TLS from the first octet, wherever connections come from\n"
 	"  -t               check configuration and users, then exit with 0 or 78\n"
 	"  -V               print the version and what is built in\n"
 	"  -h               print this\n"
@@ -69,7 +75,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	struct conf_source *s = &o->source;
 	int c;
 
-	while ((c = getopt(argc, argv, "f:hl:o:tV")) != -1) {
+	while ((c = getopt(argc, argv, "f:hl:o:TtV")) != -1) {
 		switch (c) {
 		case 'f':
 			s->file = optarg;
@@ -82,6 +88,9 @@ static void parse_options(struct options *o, int argc, char **argv)
 			break;
 		case 'o':
 			add(s->options, &s->option_count, CONF_OPTIONS_MAX, optarg);
+			break;
+		case 'T':
+			s->tls = true;
 			break;
 		case 't':
 			o->check = true;
@@ -148,15 +157,22 @@ static void report_check(const char *text)
 
 static int check(const struct conf_source *source)
 {
-	static struct conf conf;
-	struct sandbox_user user;
-	unsigned mistakes = conf_load(&conf, source, report_check);
-	const char *wrong = sandbox_find_user(&user, conf.session_user);
+	static struct server server;
+	const struct tls_library *tls = NULL;
+	char why[LOG_LINE_MAX];
+	unsigned mistakes = conf_load(&server.conf, source, report_check);
+	const char *wrong = sandbox_find_user(&server.user, server.conf.session_user);
 
 	if (wrong)
 		report_check(wrong);
-	mistakes += users_check(&conf, report_check);
-	mistakes += listen_check(&conf, report_check);
+	mistakes += users_check(&server.conf, report_check);
+	mistakes += listen_check(&server.conf, report_check);
+	if (server.conf.certificate_count > 0) {
+		tls = tls_load(why);
+		if (!tls)
+			report_check(why);
+		mistakes += !tls || !tls->open(&server.conf, true, report_check);
+	}
 	return wrong || mistakes > 0 ? EX_CONFIG : EX_OK;
 }
 
@@ -182,35 +198,56 @@ static size_t systemd_sockets(void)
 	return n > LISTEN_MAX ? LISTEN_MAX : (size_t)n;
 }
 
-static int serve_connection(
-	const struct conf *conf, const struct sandbox_user *user, int in, int out)
+/* Whether descriptor `number` of them is named (FileDescriptorName=) for TLS. */
+static bool systemd_tls(size_t number)
 {
-	struct peer peer;
+	const char *names = getenv("LISTEN_FDNAMES");
 
-	log_open(conf->log);
-	serve_peer(&peer, in);
-	return serve(conf, user, &peer, in, out);
+	while (names && number-- > 0) {
+		names = strchr(names, ':');
+		names += names != NULL;
+	}
+	return names && strcspn(names, ":") == strlen(TLS_NAME)
+		&& strncmp(names, TLS_NAME, strlen(TLS_NAME)) == 0;
 }
 
-static int serve_systemd(struct conf *conf, const struct conf_source *source,
-	struct sandbox_user *user, size_t count)
+static int serve_connection(struct server *server, bool tls, int in, int out)
 {
-	int fds[LISTEN_MAX];
+	struct connection c;
+
+	log_open(server->conf.log);
+	serve_take(&c, &server->conf, in, out, NULL);
+	c.tls = tls;
+	return serve(server, &c);
+}
+
+static int serve_systemd(
+	struct server *server, const struct conf_source *source, size_t count)
+{
+	struct listen_socket sockets[LISTEN_MAX];
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		fds[i] = SD_LISTEN_FDS_START + (int)i;
+		sockets[i] = (struct listen_socket){
+			SD_LISTEN_FDS_START + (int)i, source->tls || systemd_tls(i)};
 	/* Accept=yes without StandardInput=socket */
-	if (count == 1 && is_socket(fds[0]) && !listen_accepts(fds[0]))
-		return serve_connection(conf, user, fds[0], fds[0]);
+	if (count == 1 && is_socket(sockets[0].fd) && !listen_accepts(sockets[0].fd))
+		return serve_connection(
+			server, sockets[0].tls, sockets[0].fd, sockets[0].fd);
 	for (i = 0; i < count; i++) {
-		if (!listen_accepts(fds[i])) {
+		if (!listen_accepts(sockets[i].fd)) {
 			log_line(LOG_ERR, "LISTEN_FDS: descriptor %d does not listen",
-				fds[i]);
+				sockets[i].fd);
 			return EX_USAGE;
 		}
+		if (sockets[i].tls && server->conf.certificate_count == 0) {
+			log_line(LOG_ERR,
+				"LISTEN_FDNAMES: " TLS_NAME
+				": there is no tls_certificate");
+			return EX_CONFIG;
+		}
 	}
-	return listen_run(conf, source, user, fds, count, false);
+	return listen_run(server, source, sockets, count, false);
 }
 
 /* Whether standard input can be a client at all: a connection, a pipe, a script, a person
@@ -226,39 +263,38 @@ static bool can_be_client(int fd)
 
 /* In this order: -l, systemd's sockets, a socket on standard input, `listen`, whatever
  * else standard input is. */
-static int run(
-	struct conf *conf, const struct conf_source *source, struct sandbox_user *user)
+static int run(struct server *server, const struct conf_source *source)
 {
-	size_t sockets = systemd_sockets();
-	int fds[LISTEN_MAX], count;
+	struct listen_socket sockets[LISTEN_MAX] = {{0, source->tls}};
+	size_t systemd = systemd_sockets();
+	int count, i;
 
 	if (source->listen_count == 0) {
-		if (sockets > 0)
-			return serve_systemd(conf, source, user, sockets);
-		if (listen_accepts(0)) {
-			fds[0] = 0;
-			return listen_run(conf, source, user, fds, 1, true);
-		}
-		if (is_socket(0) || (conf->listen_count == 0 && can_be_client(0)))
-			return serve_connection(conf, user, 0, 1);
+		if (systemd > 0)
+			return serve_systemd(server, source, systemd);
+		if (listen_accepts(0))
+			return listen_run(server, source, sockets, 1, true);
+		if (is_socket(0) || (server->conf.listen_count == 0 && can_be_client(0)))
+			return serve_connection(server, source->tls, 0, 1);
 	}
-	if (conf->listen_count == 0) {
+	if (server->conf.listen_count == 0) {
 		log_line(LOG_ERR,
 			"standard input is no connection, and there is no `listen`:"
 			" see pop3d(8)");
 		return EX_USAGE;
 	}
-	count = listen_open(conf, fds);
+	count = listen_open(&server->conf, sockets);
 	if (count < 0)
 		return EX_OSERR;
-	return listen_run(conf, source, user, fds, (size_t)count, false);
+	for (i = 0; i < count; i++)
+		sockets[i].tls |= source->tls;
+	return listen_run(server, source, sockets, (size_t)count, false);
 }
 
 int main(int argc, char **argv)
 {
 	static struct options options;
-	static struct sandbox_user user;
-	static struct conf conf;
+	static struct server server;
 	const char *wrong;
 	unsigned mistakes;
 	bool connected;
@@ -275,13 +311,13 @@ int main(int argc, char **argv)
 	connected
 		= is_socket(0) && !listen_accepts(0) && options.source.listen_count == 0;
 	open_early_log();
-	mistakes = conf_load(&conf, &options.source, log_report);
-	wrong = sandbox_find_user(&user, conf.session_user);
-	if (!wrong && conf.log == LOG_TO_STDERR && stderr_is_client())
+	mistakes = conf_load(&server.conf, &options.source, log_report);
+	wrong = sandbox_find_user(&server.user, server.conf.session_user);
+	if (!wrong && server.conf.log == LOG_TO_STDERR && stderr_is_client())
 		wrong = "log: stderr is the client's connection here, use syslog";
 	if (wrong)
 		log_report(wrong);
 	if (wrong || mistakes > 0)
-		return fail_configuration(connected);
-	return run(&conf, &options.source, &user);
+		return fail_configuration(connected && !options.source.tls);
+	return run(&server, &options.source);
 }

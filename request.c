@@ -18,6 +18,9 @@ const char *request_end_name(uint32_t reason)
 		[END_DENIED] = "denied",
 		[END_REFUSED] = "refused",
 		[END_MONITOR] = "monitor",
+		[END_STLS] = "stls",
+		[END_TLS] = "tls",
+		[END_INJECTION] = "injection",
 	};
 
 	return reason < END_REASONS ? names[reason] : "?";

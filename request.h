@@ -2,17 +2,19 @@
  * socketpair(2), SOCK_SEQPACKET.  No protocol text crosses it.
  *
  *     monitor -> session   hello                        once, first
- *     session -> monitor   login                        until one is granted
+ *     session -> monitor   stls, sign, ticket, secured  for TLS
+ *                          login                        until one is granted
  *                          open n, recount n            after that
  *                          marks ..., commit            once
  *                          end                          last, at any time
  *
- * Each request but recount, marks and end is answered by one reply, with a descriptor
+ * Each request but secured, recount, marks and end is answered by one reply, with a descriptor
  * where it says so.  Numbers are 0-based. */
 #ifndef REQUEST_H
 #define REQUEST_H
 
 #include "auth.h"
+#include "tls.h"
 
 #include <stdint.h>
 
@@ -20,6 +22,10 @@
 #define REQUEST_MARKS 512    /* octets of marks in one request: 4096 messages */
 
 enum request_kind {
+	REQUEST_STLS,    /* may TLS begin?  A session of its own will do that */
+	REQUEST_SIGN,    /* the handshake's signature */
+	REQUEST_TICKET,  /* what seals or opens a ticket */
+	REQUEST_SECURED, /* how the handshake went */
 	REQUEST_LOGIN,
 	REQUEST_OPEN,    /* message `number`: its descriptor comes back */
 	REQUEST_RECOUNT, /* message `number` was not as long as the index says */
@@ -41,6 +47,9 @@ enum request_end {
 	END_DENIED,     /* too many failed logins */
 	END_REFUSED,    /* the maildrop could not be opened */
 	END_MONITOR,    /* the monitor is gone */
+	END_STLS,       /* no end at all: the session with TLS follows */
+	END_TLS,        /* the handshake failed */
+	END_INJECTION,  /* there was more behind STLS */
 	END_REASONS
 };
 
@@ -55,6 +64,15 @@ struct request {
 			char user[REQUEST_TEXT_MAX];
 			char secret[REQUEST_TEXT_MAX];
 		} login;
+		struct tls_sign sign;
+		struct {
+			uint32_t fresh; /* make a new name */
+			unsigned char name[TLS_TICKET_NAME];
+		} ticket;
+		struct {
+			uint32_t done; /* 0: it failed */
+			struct tls_outcome outcome;
+		} secured;
 		unsigned char marks[REQUEST_MARKS];
 		struct {
 			uint32_t reason; /* enum request_end */
@@ -80,6 +98,15 @@ struct reply {
 	uint32_t status;
 	union {
 		char timestamp[AUTH_TIMESTAMP_MAX]; /* hello; empty: no APOP */
+		struct {
+			uint32_t length; /* 0: there is none */
+			unsigned char signature[TLS_SIGN_MAX];
+		} sign;
+		struct {
+			uint32_t found; /* enum tls_ticket */
+			unsigned char name[TLS_TICKET_NAME];
+			struct tls_ticket_keys keys;
+		} ticket;
 		struct { /* login: the index's descriptor too */
 			uint64_t messages, octets;
 		} login;

@@ -100,10 +100,10 @@ void sandbox_null_stdio(bool keep_stderr)
 
 /* Standard input and output are the client, 2 is nothing, 3 the monitor, and that is
  * all. */
-static void arrange_descriptors(int in, int out, int monitor)
+static void arrange_descriptors(struct wire_ends *ends, int monitor)
 {
-	int high_in = fcntl(in, F_DUPFD_CLOEXEC, 10);
-	int high_out = fcntl(out, F_DUPFD_CLOEXEC, 10);
+	int high_in = fcntl(ends->in, F_DUPFD_CLOEXEC, 10);
+	int high_out = fcntl(ends->out, F_DUPFD_CLOEXEC, 10);
 	int high_monitor = fcntl(monitor, F_DUPFD_CLOEXEC, 10);
 
 	sandbox_null_stdio(false);
@@ -112,11 +112,13 @@ static void arrange_descriptors(int in, int out, int monitor)
 		|| dup2(high_monitor, SANDBOX_MONITOR) < 0)
 		_exit(EX_OSERR);
 	sandbox_close_from(SANDBOX_MONITOR + 1);
+	ends->in = SANDBOX_IN;
+	ends->out = SANDBOX_OUT;
 }
 
-void sandbox_session(const struct sandbox_user *user, int in, int out, int monitor)
+void sandbox_session(const struct sandbox_user *user, struct wire_ends *ends, int monitor)
 {
-	arrange_descriptors(in, out, monitor);
+	arrange_descriptors(ends, monitor);
 	if (user->started_as_root
 		&& (setgroups(0, NULL) < 0 || become(user->uid, user->gid) < 0))
 		_exit(EX_OSERR);

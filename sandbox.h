@@ -3,6 +3,7 @@
 #define SANDBOX_H
 
 #include "users.h"
+#include "wire.h"
 
 /* Whom the session runs as; `started_as_root` false: as whoever we are. */
 struct sandbox_user {
@@ -15,10 +16,11 @@ struct sandbox_user {
  * or what is wrong. */
 const char *sandbox_find_user(struct sandbox_user *user, const char *name);
 
-/* In the session: `in`, `out` and `monitor` become these descriptors, and nothing else
- * stays open; then it has its user's rights.  Ends the process where that fails. */
+/* In the session: `ends` and `monitor` become these descriptors, and nothing else stays open;
+ * then it has its user's rights.  Ends the process where that fails. */
 enum { SANDBOX_IN = 0, SANDBOX_OUT = 1, SANDBOX_MONITOR = 3 };
-void sandbox_session(const struct sandbox_user *user, int in, int out, int monitor);
+void sandbox_session(
+	const struct sandbox_user *user, struct wire_ends *ends, int monitor);
 
 /* In the monitor: becomes the user who has logged in.  Returns 0, or -1 with errno. */
 int sandbox_become(const struct account *account, const char *name);

@@ -5,7 +5,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -38,45 +40,142 @@ void serve_address(struct peer *peer, const struct sockaddr_storage *address)
 	}
 }
 
-void serve_peer(struct peer *peer, int fd)
+static void find_peer(struct peer *peer, int fd, bool is_socket)
 {
 	struct sockaddr_storage address = {0};
 	socklen_t length = sizeof(address);
-	struct stat status;
 
 	if (getpeername(fd, (struct sockaddr *)&address, &length) == 0) {
 		serve_address(peer, &address);
 		return;
 	}
 	/* A socket whose client has gone already is not known to be near. */
-	peer->local = fstat(fd, &status) == 0 && !S_ISSOCK(status.st_mode);
+	peer->local = !is_socket;
 	strcpy(peer->address, peer->local ? "pipe" : "?");
 }
 
-int serve(const struct conf *conf, const struct sandbox_user *user,
-	const struct peer *peer, int in, int out)
+static bool is_socket(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+void serve_take(struct connection *c, const struct conf *conf, int in, int out,
+	const struct sockaddr_storage *address)
+{
+	c->ends.in = in;
+	c->ends.out = out;
+	c->ends.in_is_socket = is_socket(in);
+	c->ends.out_is_socket = in == out ? c->ends.in_is_socket : is_socket(out);
+	c->deadline = wire_now() + 1000 * (int64_t)conf->auth_timeout;
+	c->tls = false;
+	/* Replies go out when they are complete, not when the last ones have been
+	 * acknowledged. */
+	if (c->ends.out_is_socket)
+		setsockopt(out, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+	if (address)
+		serve_address(&c->peer, address);
+	else
+		find_peer(&c->peer, in, c->ends.in_is_socket);
+}
+
+bool serve_load_tls(struct server *server, bool warn)
+{
+	const struct tls_library *library;
+	char why[LOG_LINE_MAX];
+
+	if (server->tls || server->conf.certificate_count == 0)
+		return true;
+	library = tls_load(why);
+	if (library)
+		server->tls = library->open(&server->conf, warn, log_report);
+	else
+		log_line(LOG_ERR, "%s", why);
+	return server->tls != NULL;
+}
+
+/* In the session's process. */
+static void run_session(
+	struct server *server, const struct connection *c, bool after_stls, int monitor)
+{
+	char why[LOG_LINE_MAX];
+	struct session_start start = {
+		.conf = &server->conf,
+		.peer = &c->peer,
+		.ends = c->ends,
+		.deadline = c->deadline,
+		.tls = c->tls || after_stls ? server->tls : NULL,
+		.after_stls = after_stls,
+	};
+
+	if (server->tls)
+		tls_load(why)->forget(server->tls);
+	sandbox_session(&server->user, &start.ends, monitor);
+	session_run(&start);
+	_exit(0);
+}
+
+/* Returns the session's process, and the socket to it; -1 with errno. */
+static pid_t start_session(
+	struct server *server, const struct connection *c, bool after_stls, int *socket)
 {
 	int pair[2];
 	pid_t session;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0
-		|| (session = fork()) < 0) {
-		log_line(
-			LOG_ERR, "no session for %s: %s", peer->address, strerror(errno));
-		return EX_OSERR;
-	}
-	if (session == 0) {
-		sandbox_session(user, in, out, pair[1]);
-		session_run(conf, peer);
-		_exit(0);
-	}
-	/* The session alone holds the connection: when it ends, the client sees it. */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	session = fork();
+	if (session == 0)
+		run_session(server, c, after_stls, pair[1]);
 	close(pair[1]);
-	if (in > 2)
-		close(in);
-	if (out > 2 && out != in)
-		close(out);
-	sandbox_null_stdio(conf->log == LOG_TO_STDERR);
-	monitor_run(conf, peer, pair[0], session);
+	if (session < 0)
+		close(pair[0]);
+	*socket = pair[0];
+	return session;
+}
+
+/* After an STLS another session needs the connection; else the session alone holds it, and when
+ * that ends, the client sees it.  Standard input and output are /dev/null from here on. */
+static void keep_connection(struct server *server, struct connection *c)
+{
+	int in = -1, out = -1;
+
+	if (server->conf.certificate_count > 0 && !c->tls) {
+		in = fcntl(c->ends.in, F_DUPFD_CLOEXEC, 3);
+		out = fcntl(c->ends.out, F_DUPFD_CLOEXEC, 3);
+	}
+	if (c->ends.in > 2)
+		close(c->ends.in);
+	if (c->ends.out > 2 && c->ends.out != c->ends.in)
+		close(c->ends.out);
+	c->ends.in = in;
+	c->ends.out = out;
+	sandbox_null_stdio(server->conf.log == LOG_TO_STDERR);
+}
+
+int serve(struct server *server, struct connection *c)
+{
+	static struct monitor m;
+	bool after_stls = false;
+	pid_t session;
+	int socket;
+
+	if (c->tls && !serve_load_tls(server, false))
+		return EX_CONFIG;
+	monitor_start(&m, server, c);
+	do {
+		session = start_session(server, c, after_stls, &socket);
+		if (session < 0) {
+			log_line(LOG_ERR, "no session for %s: %s", c->peer.address,
+				strerror(errno));
+			return EX_OSERR;
+		}
+		if (after_stls)
+			monitor_close_connection(&m);
+		else
+			keep_connection(server, c);
+		after_stls = monitor_run(&m, socket, session, c->tls || after_stls);
+	} while (after_stls);
 	return 0;
 }

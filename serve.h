@@ -7,13 +7,34 @@
 
 #include <sys/socket.h>
 
-/* Who is behind a descriptor, or has an address: for the log and for `plaintext local`. */
-void serve_peer(struct peer *peer, int fd);
+/* What all connections share. */
+struct server {
+	struct conf conf;
+	struct sandbox_user user;
+	struct tls_server *tls; /* NULL: not loaded */
+};
+
+struct connection {
+	struct peer peer;
+	struct wire_ends ends; /* -1 once it is closed here */
+	int64_t deadline;      /* of AUTHORIZATION, by wire_now() */
+	bool tls;              /* from the first octet */
+};
+
+/* Loads certificates and keys where there are any and that has not been done; `warn` has what
+ * is only strange logged too.  Returns false after a log line that says what is wrong. */
+bool serve_load_tls(struct server *server, bool warn);
+
+/* Takes up the client behind `in` and `out`.  `address` is its, or NULL where it is to be found
+ * out. */
+void serve_take(struct connection *c, const struct conf *conf, int in, int out,
+	const struct sockaddr_storage *address);
+
+/* Who has an address: for the log and for `plaintext local`. */
 void serve_address(struct peer *peer, const struct sockaddr_storage *address);
 
-/* Parts into session and monitor and serves the client behind `in` and `out`, which are
- * closed in the monitor.  Returns the exit status of the process. */
-int serve(const struct conf *conf, const struct sandbox_user *user,
-	const struct peer *peer, int in, int out);
+/* Parts into session and monitor and serves the client.  Returns the exit status of the
+ * process. */
+int serve(struct server *server, struct connection *c);
 
 #endif

@@ -30,6 +30,7 @@ static const struct command {
 	{"QUIT", BOTH, CAPA_ALWAYS, 0, 0, false, cmd_quit},
 	{"RETR", TRANSACTION, CAPA_ALWAYS, 1, 1, false, cmd_retr},
 	{"RSET", TRANSACTION, CAPA_ALWAYS, 0, 0, false, cmd_rset},
+	{"STLS", AUTHORIZATION, CAPA_STLS, 0, 0, false, cmd_stls},
 	{"STAT", TRANSACTION, CAPA_ALWAYS, 0, 0, false, cmd_stat},
 	{"TOP", TRANSACTION, CAPA_TOP, 2, 2, false, cmd_top},
 	{"UIDL", TRANSACTION, CAPA_UIDL, 0, 1, false, cmd_uidl},
@@ -197,6 +198,7 @@ static void tell_end(struct session *s)
 	s->wire.watch = -1;
 	if (!wire_flush(&s->wire) && s->end == END_QUIT)
 		s->end = end_of_wire(s->wire.state);
+	wire_close(&s->wire);
 	request.end.reason = s->end;
 	request.end.fetched = s->fetched;
 	request.end.plaintext_refused = s->plaintext_refused;
@@ -204,29 +206,37 @@ static void tell_end(struct session *s)
 	request_send(s->monitor, &request);
 }
 
-void session_run(const struct conf *conf, const struct peer *peer)
+static void run_commands(struct session *s)
+{
+	enum next next = NEXT_COMMAND;
+
+	while (next != NEXT_END) {
+		next = next_command(s);
+		if (next == NEXT_TRANSACTION) {
+			s->state = STATE_TRANSACTION;
+			wire_set_idle(&s->wire, 1000 * s->conf->idle_timeout);
+		}
+	}
+}
+
+void session_run(const struct session_start *start)
 {
 	static struct session s;
 	struct reply hello;
-	enum next next = NEXT_COMMAND;
 
-	s.conf = conf;
-	s.peer = peer;
+	s.conf = start->conf;
+	s.peer = start->peer;
 	s.monitor = SANDBOX_MONITOR;
 	s.state = STATE_AUTHORIZATION;
 	s.index.fd = -1;
-	wire_start(
-		&s.wire, SANDBOX_IN, SANDBOX_OUT, s.monitor, 1000 * conf->auth_timeout);
+	wire_start(&s.wire, &start->ends, s.monitor, start->deadline);
 	if (reply_receive(s.monitor, &hello, NULL) < 0)
 		return;
 	memcpy(s.timestamp, hello.timestamp, sizeof(s.timestamp) - 1);
-	greet(&s);
-	while (next != NEXT_END) {
-		next = next_command(&s);
-		if (next == NEXT_TRANSACTION) {
-			s.state = STATE_TRANSACTION;
-			wire_set_idle(&s.wire, 1000 * conf->idle_timeout);
-		}
+	if (!start->tls || secure_start(&s, start->tls)) {
+		if (!start->after_stls)
+			greet(&s);
+		run_commands(&s);
 	}
 	tell_end(&s);
 }

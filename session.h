@@ -8,10 +8,20 @@
 #include "request.h"
 #include "wire.h"
 
-/* How a connection reached us. */
+/* Who is at the other end. */
 struct peer {
 	char address[64]; /* for the log: an address, `unix`, `pipe` */
 	bool local;       /* loopback, a Unix socket or a pipe */
+};
+
+/* What a session begins with. */
+struct session_start {
+	const struct conf *conf;
+	const struct peer *peer;
+	struct wire_ends ends;
+	int64_t deadline;       /* of AUTHORIZATION, by wire_now() */
+	struct tls_server *tls; /* NULL: TLS is not used from the start */
+	bool after_stls;        /* the client has had its greeting */
 };
 
 enum session_state { STATE_AUTHORIZATION = 1, STATE_TRANSACTION = 2 };
@@ -22,6 +32,7 @@ struct session {
 	const struct conf *conf;
 	const struct peer *peer;
 	enum session_state state;
+	bool secure;                        /* TLS is on */
 	enum request_end end;               /* why it ended, once it has */
 	char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
 	char user[REQUEST_TEXT_MAX];        /* after USER; empty: none */
@@ -39,7 +50,7 @@ struct session {
 
 /* Talks to the client on SANDBOX_IN and SANDBOX_OUT until it ends, and tells the monitor
  * why.  Runs after sandbox_session(). */
-void session_run(const struct conf *conf, const struct peer *peer);
+void session_run(const struct session_start *start);
 
 /* Keywords of the command table, for -V; NULL after the last. */
 const char *session_keyword(unsigned number);

@@ -33,7 +33,11 @@ static const char *const english[TEXT_COUNT] = {
 	[TEXT_UNREADABLE] = "Message %1 can't be read",
 	[TEXT_BROKEN_INDEX] = "The maildrop's index can't be read",
 	[TEXT_USER_FIRST] = "Send USER first",
-	[TEXT_NEEDS_TLS] = "Passwords are not taken without TLS here",
+	[TEXT_NEEDS_TLS]
+	= "No password is taken without TLS here: use STLS, or the port for TLS",
+	[TEXT_NO_TLS] = "TLS is not available, or on already",
+	[TEXT_TLS_BROKEN] = "TLS can't be used, tell the administrator",
+	[TEXT_BEGIN_TLS] = "Begin TLS negotiation",
 	[TEXT_NO_APOP] = "APOP is not available",
 	[TEXT_DENIED] = "Wrong user name or password",
 	[TEXT_IN_USE] = "Another session has the maildrop",

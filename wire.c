@@ -1,19 +1,17 @@
 /* Lines in, octets out, and the time that both may take.  RFC 1939 section 3, RFC 2449
  * sections 4 and 6.6.  Runs in the session. */
 #include "wire.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-static int64_t now(void)
+int64_t wire_now(void)
 {
 	struct timespec t;
 
@@ -21,25 +19,14 @@ static int64_t now(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Replies go out when they are complete, not when the last ones have been acknowledged. */
-static bool is_socket(int fd)
+void wire_start(
+	struct wire *wire, const struct wire_ends *ends, int watch, int64_t deadline)
 {
-	struct stat status;
-
-	if (fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode))
-		return false;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-	return true;
-}
-
-void wire_start(struct wire *wire, int in, int out, int watch, int64_t milliseconds)
-{
-	wire->in = in;
-	wire->out = out;
+	wire->ends = *ends;
 	wire->watch = watch;
-	wire->out_is_socket = is_socket(out);
+	wire->tls = NULL;
 	wire->state = WIRE_OPEN;
-	wire->deadline = now() + milliseconds;
+	wire->deadline = deadline;
 	wire->idle = 0;
 	wire->swallowing = false;
 	wire->start = wire->end = wire->used = 0;
@@ -53,7 +40,7 @@ void wire_set_idle(struct wire *wire, int64_t milliseconds)
 static void give_more_time(struct wire *wire)
 {
 	if (wire->idle > 0)
-		wire->deadline = now() + wire->idle;
+		wire->deadline = wire_now() + wire->idle;
 }
 
 /* Waits until `fd` is ready; false, and the state says why, where it won't be. */
@@ -62,7 +49,7 @@ static bool wait_for(struct wire *wire, int fd, short events, enum wire_state la
 	struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = wire->watch}};
 
 	for (;;) {
-		int64_t left = wire->deadline - now();
+		int64_t left = wire->deadline - wire_now();
 		int ready;
 
 		if (left <= 0) {
@@ -81,13 +68,64 @@ static bool wait_for(struct wire *wire, int fd, short events, enum wire_state la
 	}
 }
 
-/* Never blocks: a socket is told so, and a pipe that poll(2) calls writable has room for
- * PIPE_BUF octets. */
-static ssize_t put(const struct wire *wire, const char *data, size_t length)
+/* A socket is told not to block, and anything else that poll(2) calls ready does not. */
+static bool is_ready(int fd, short events)
 {
-	if (wire->out_is_socket)
-		return send(wire->out, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-	return write(wire->out, data, length > PIPE_BUF ? PIPE_BUF : length);
+	struct pollfd one = {.fd = fd, .events = events};
+
+	if (poll(&one, 1, 0) > 0)
+		return true;
+	errno = EAGAIN;
+	return false;
+}
+
+ssize_t wire_get(struct wire *wire, void *data, size_t length)
+{
+	if (wire->ends.in_is_socket)
+		return recv(wire->ends.in, data, length, MSG_DONTWAIT);
+	return is_ready(wire->ends.in, POLLIN) ? read(wire->ends.in, data, length) : -1;
+}
+
+/* A pipe that poll(2) calls writable has room for PIPE_BUF octets. */
+ssize_t wire_put(struct wire *wire, const void *data, size_t length)
+{
+	if (wire->ends.out_is_socket)
+		return send(wire->ends.out, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (!is_ready(wire->ends.out, POLLOUT))
+		return -1;
+	return write(wire->ends.out, data, length > PIPE_BUF ? PIPE_BUF : length);
+}
+
+/* Waits for what TLS says that it waits for. */
+static bool wait_for_tls(struct wire *wire, short events, enum wire_state late)
+{
+	int fd = events == POLLIN ? wire->ends.in : wire->ends.out;
+
+	return wait_for(wire, fd, events, late);
+}
+
+bool wire_secure(struct wire *wire, const struct tls_library *library, struct tls *tls)
+{
+	short events;
+	int result;
+
+	while ((result = library->handshake(tls, &events)) < 0 && errno == EAGAIN) {
+		if (!wait_for_tls(wire, events, WIRE_TIMEOUT))
+			return false;
+	}
+	if (result != 1)
+		return false;
+	wire->library = library;
+	wire->tls = tls;
+	return true;
+}
+
+static ssize_t put(struct wire *wire, const char *data, size_t length, short *events)
+{
+	if (wire->tls)
+		return wire->library->write(wire->tls, data, length, events);
+	*events = POLLOUT;
+	return wire_put(wire, data, length);
 }
 
 bool wire_flush(struct wire *wire)
@@ -100,25 +138,33 @@ bool wire_flush(struct wire *wire)
 	if (wire->used > 0)
 		give_more_time(wire);
 	while (sent < wire->used) {
-		ssize_t got;
+		short events;
+		ssize_t got = put(wire, wire->output + sent, wire->used - sent, &events);
 
-		if (!wire->out_is_socket
-			&& !wait_for(wire, wire->out, POLLOUT, WIRE_STALLED))
-			return false;
-		got = put(wire, wire->output + sent, wire->used - sent);
 		if (got > 0) {
 			sent += (size_t)got;
 			give_more_time(wire);
-		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-			if (!wait_for(wire, wire->out, POLLOUT, WIRE_STALLED))
+		} else if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			if (!wait_for_tls(wire, events, WIRE_STALLED))
 				return false;
-		} else if (errno != EINTR) {
+		} else if (got == 0 || errno != EINTR) {
 			wire->state = WIRE_BROKEN;
 			return false;
 		}
 	}
 	wire->used = 0;
 	return true;
+}
+
+bool wire_has_more(const struct wire *wire)
+{
+	return wire->end > wire->start;
+}
+
+void wire_close(struct wire *wire)
+{
+	if (wire->tls)
+		wire->library->shutdown(wire->tls);
 }
 
 char *wire_room(struct wire *wire, size_t length)
@@ -169,10 +215,38 @@ void wire_forget(struct wire *wire)
 	explicit_bzero(wire->input + wire->end, sizeof(wire->input) - wire->end);
 }
 
+/* Waits until there is something to read, and reads it.  Returns 0 at the end and -1 where
+ * there is no more waiting. */
+static ssize_t get(struct wire *wire, char *data, size_t length)
+{
+	ssize_t got;
+
+	do {
+		if (!wait_for(wire, wire->ends.in, POLLIN, WIRE_TIMEOUT))
+			return -1;
+		got = read(wire->ends.in, data, length);
+	} while (got < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK));
+	return got;
+}
+
+static ssize_t get_tls(struct wire *wire, char *data, size_t length)
+{
+	short events;
+	ssize_t got;
+
+	while ((got = wire->library->read(wire->tls, data, length, &events)) < 0
+		&& errno == EAGAIN) {
+		if (!wait_for_tls(wire, events, WIRE_TIMEOUT))
+			return -1;
+	}
+	return got;
+}
+
 /* Reads on.  The time for a command begins when the server starts to wait for it: single
  * octets now and then do not prolong it. */
 static bool fill(struct wire *wire)
 {
+	size_t room;
 	ssize_t got;
 
 	if (wire->start > 0) {
@@ -180,18 +254,15 @@ static bool fill(struct wire *wire)
 		wire->end -= wire->start;
 		wire->start = 0;
 	}
-	do {
-		if (!wait_for(wire, wire->in, POLLIN, WIRE_TIMEOUT))
-			return false;
-		got = read(wire->in, wire->input + wire->end,
-			sizeof(wire->input) - wire->end);
-	} while (got < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK));
-	if (got <= 0) {
-		wire->state = WIRE_CLOSED;
-		return false;
+	room = sizeof(wire->input) - wire->end;
+	got = (wire->tls ? get_tls : get)(wire, wire->input + wire->end, room);
+	if (got > 0) {
+		wire->end += (size_t)got;
+		return true;
 	}
-	wire->end += (size_t)got;
-	return true;
+	if (wire->state == WIRE_OPEN)
+		wire->state = WIRE_CLOSED;
+	return false;
 }
 
 /* Hands out what stands in the buffer up to its LF. */

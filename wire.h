@@ -5,6 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+struct tls;
+struct tls_library;
 
 #define WIRE_LINE_MAX 255 /* octets of a command, CR LF included: RFC 2449 s.4 */
 #define WIRE_INPUT 4096
@@ -20,10 +24,17 @@ enum wire_state {
 	WIRE_ORPHAN   /* the other process is gone */
 };
 
-struct wire {
+/* The two directions of a connection. */
+struct wire_ends {
 	int in, out;
+	bool in_is_socket, out_is_socket;
+};
+
+struct wire {
+	struct wire_ends ends;
 	int watch; /* a descriptor whose hang-up ends it all */
-	bool out_is_socket;
+	const struct tls_library *library;
+	struct tls *tls; /* NULL: in the clear */
 	enum wire_state state;
 	int64_t deadline;  /* of the next wait, in milliseconds of the monotonic clock */
 	int64_t idle;      /* 0: the deadline stands; else it is this much ahead again
@@ -35,8 +46,20 @@ struct wire {
 	char output[WIRE_OUTPUT];
 };
 
-/* Starts with a deadline `milliseconds` from now for everything that follows. */
-void wire_start(struct wire *wire, int in, int out, int watch, int64_t milliseconds);
+/* Milliseconds of the monotonic clock. */
+int64_t wire_now(void);
+
+/* Starts with a deadline, by wire_now(), for everything that follows. */
+void wire_start(
+	struct wire *wire, const struct wire_ends *ends, int watch, int64_t deadline);
+
+/* Runs the handshake; from then on all goes through TLS.  Returns false where it failed:
+ * `state` is WIRE_OPEN then where that was the client's or OpenSSL's doing. */
+bool wire_secure(struct wire *wire, const struct tls_library *library, struct tls *tls);
+
+/* What TLS reads and writes by: as read(2) and write(2) of a connection that does not block. */
+ssize_t wire_get(struct wire *wire, void *data, size_t length);
+ssize_t wire_put(struct wire *wire, const void *data, size_t length);
 
 /* From now on there are `milliseconds` for each command, and for each write. */
 void wire_set_idle(struct wire *wire, int64_t milliseconds);
@@ -66,5 +89,11 @@ void wire_forget(struct wire *wire);
 
 /* Sends what has been written.  Returns false where it can't be. */
 bool wire_flush(struct wire *wire);
+
+/* Whether the client has sent more than has been handed out. */
+bool wire_has_more(const struct wire *wire);
+
+/* Tells the client, where there is TLS, that this is the end and no accident. */
+void wire_close(struct wire *wire);
 
 #endif

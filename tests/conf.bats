@@ -20,7 +20,7 @@ complains() {
 	run -0 "$POP3D" -V
 	[[ ${lines[0]} =~ ^pop3d\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
 	run -64 "$POP3D" -x
-	run -64 "$POP3D" -T
+	run -64 "$POP3D" -X
 	run -64 "$POP3D" argument
 	[[ $("$POP3D" -h) == *' /etc/pop3d.conf'* ]]
 	run -64 "$POP3D" -f
@@ -52,14 +52,12 @@ $CONF:10: hostname: has no value" ]
 
 @test "keys of later versions are refused as unknown" {
 	local line
-	for line in 'tls_certificate /x' 'tls_key /x' 'tls_min 1.3' 'login_delay 5' 'expire 30' \
-		'session_root /var/empty' 'sandbox on'; do
+	for line in 'login_delay 5' 'expire 30' 'takeover 30' 'login_delay_burst 2'; do
 		configure "$line"
 		complains "${line%% *}: is not a key that pop3d knows"
 	done
 	configure 'users checkpassword /bin/true'
 	complains 'users: must be `system` or `file /path`'
-	run -78 "$POP3D" -t -f "$CONF" -l 127.0.0.1:110,tls
 }
 
 @test "users: system, or file and an absolute path" {
@@ -112,7 +110,7 @@ $CONF:10: hostname: has no value" ]
 @test "listen: address and port, IPv6 in brackets, all addresses" {
 	local value
 	for value in 110 localhost '::1:110' '[::1]' 127.0.0.1:x 127.0.0.1:65536 127.0.0.1: \
-		127.0.0.1:-1 127.0.0.1:110,tls; do
+		127.0.0.1:-1 127.0.0.1:110/tls 127.0.0.1:110tls; do
 		configure "listen $value"
 		complains "$CONF:5: listen:"
 	done

@@ -25,7 +25,7 @@ lines_of() {
 		S~ \+OK .*
 	E
 	[ "$(wc -l <"$LOG")" = 2 ]
-	[ "$(lines_of login)" = 'login address=unix user=joe method=PASS messages=3 octets=124' ]
+	[ "$(lines_of login)" = 'login address=unix user=joe method=PASS tls=- messages=3 octets=124' ]
 	[[ $(lines_of end) =~ ^end\ address=unix\ user=joe\ reason=quit\ fetched=2\ fetched_octets=88\ deleted=1\ deleted_octets=65\ left=2\ left_octets=59\ seconds=[0-9]+\.[0-9]{3}$ ]]
 }
 

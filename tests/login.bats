@@ -396,9 +396,9 @@ hash() {
 	run ! grep -qx USER <(answers CAPA QUIT)
 	dialog <<-'E'
 		C: USER joe
-		S: -ERR Passwords are not taken without TLS here
+		S: -ERR No password is taken without TLS here: use STLS, or the port for TLS
 		C: PASS secret
-		S: -ERR Passwords are not taken without TLS here
+		S: -ERR No password is taken without TLS here: use STLS, or the port for TLS
 		A: joe secret
 		S~ \+OK .*
 		C: CAPA

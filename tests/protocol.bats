@@ -486,7 +486,7 @@ load helper
 
 @test "unknown and unimplemented commands are -ERR, in both states (RFC 1939 s.3)" {
 	local command
-	for command in XYZZY AUTH STLS UTF8 LANG 'XTND ARCHIVE' 'LAST' 'GET / HTTP/1.0' ''; do
+	for command in XYZZY AUTH UTF8 LANG 'XTND ARCHIVE' 'LAST' 'GET / HTTP/1.0' ''; do
 		dialog <<-E
 			C: $command
 			S: -ERR Unknown command

@@ -1,0 +1,113 @@
+/* TLS as the session sees it: STLS, the handshake, and what that asks of the monitor.
+ * RFC 2595 sections 2 and 4, RFC 8314.
+ *
+ * A session never turns on TLS half-way.  The one in the clear ends, and another process, which
+ * has heard nothing of what was said before, goes on with the same client. */
+#include "command.h"
+
+#include <string.h>
+
+/* A request and its reply.  Returns false where the monitor has gone. */
+static bool ask(struct session *s, struct request *request, struct reply *reply)
+{
+	int sent = request_send(s->monitor, request);
+
+	explicit_bzero(request, sizeof(*request));
+	return sent == 0 && reply_receive(s->monitor, reply, NULL) == 0;
+}
+
+enum next cmd_stls(struct session *s, const struct arguments *arguments)
+{
+	struct request request = {.kind = REQUEST_STLS};
+	struct reply reply;
+
+	(void)arguments;
+	/* What came with it, in the clear, may be from someone in between who would have it
+	 * taken for the client's own after the handshake.  No word of it is answered. */
+	if (wire_has_more(&s->wire))
+		return reply_end(s, END_INJECTION);
+	if (!ask(s, &request, &reply))
+		return reply_end(s, END_MONITOR);
+	if (reply.status != REPLY_OK)
+		return reply_err(s, CODE_SYS_PERM, TEXT_TLS_BROKEN, 0, 0);
+	reply_ok(s, TEXT_BEGIN_TLS, 0, 0);
+	return reply_end(s, wire_flush(&s->wire) ? END_STLS : end_of_wire(s->wire.state));
+}
+
+/* struct tls_hooks */
+
+static ssize_t get(void *owner, void *data, size_t length)
+{
+	struct session *s = owner;
+
+	return wire_get(&s->wire, data, length);
+}
+
+static ssize_t put(void *owner, const void *data, size_t length)
+{
+	struct session *s = owner;
+
+	return wire_put(&s->wire, data, length);
+}
+
+static size_t sign(void *owner, const struct tls_sign *wanted, unsigned char *out)
+{
+	struct request request = {.kind = REQUEST_SIGN, .sign = *wanted};
+	struct reply reply;
+
+	if (!ask(owner, &request, &reply)
+		|| reply.sign.length > sizeof(reply.sign.signature))
+		return 0;
+	memcpy(out, reply.sign.signature, reply.sign.length);
+	return reply.sign.length;
+}
+
+static enum tls_ticket ticket(void *owner, bool fresh,
+	unsigned char name[TLS_TICKET_NAME], struct tls_ticket_keys *keys)
+{
+	struct request request = {.kind = REQUEST_TICKET, .ticket.fresh = fresh};
+	struct reply reply;
+	enum tls_ticket found = TLS_TICKET_UNKNOWN;
+
+	if (!fresh)
+		memcpy(request.ticket.name, name, TLS_TICKET_NAME);
+	if (ask(owner, &request, &reply) && reply.ticket.found <= TLS_TICKET_GOOD) {
+		found = reply.ticket.found;
+		memcpy(name, reply.ticket.name, TLS_TICKET_NAME);
+		*keys = reply.ticket.keys;
+	}
+	explicit_bzero(&reply, sizeof(reply));
+	return found;
+}
+
+bool secure_start(struct session *s, struct tls_server *server)
+{
+	static struct tls_hooks hooks
+		= {.get = get, .put = put, .sign = sign, .ticket = ticket};
+	struct request request = {.kind = REQUEST_SECURED};
+	char why[LOG_LINE_MAX];
+	/* Whoever made `server` has loaded it. */
+	const struct tls_library *library = tls_load(why);
+	struct tls *tls;
+
+	hooks.owner = s;
+	tls = library->accept(server, &hooks);
+	if (!tls) {
+		s->end = END_TLS;
+		return false;
+	}
+	s->secure = wire_secure(&s->wire, library, tls);
+	if (s->wire.state != WIRE_OPEN) {
+		s->end = end_of_wire(s->wire.state);
+		return false;
+	}
+	request.secured.done = s->secure;
+	library->outcome(tls, &request.secured.outcome);
+	if (!s->secure)
+		s->end = END_TLS;
+	if (request_send(s->monitor, &request) < 0) {
+		s->end = END_MONITOR;
+		return false;
+	}
+	return s->secure;
+}

@@ -1,0 +1,407 @@
+/* TLS on OpenSSL 3: settings and connections.  RFC 8314, RFC 9325, RFC 7301 (ALPN).  Built as
+ * tls.so with certificate.c and tls_ticket.c; tls.h says who calls what. */
+#include "tls_server.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <openssl/err.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20" /* of TLS 1.2: RFC 9325 s.4.2 */
+#define GROUPS "X25519:P-256:P-384"
+#define TICKET_SECONDS 86400
+
+struct tls {
+	SSL *ssl;
+	const struct tls_hooks *hooks;
+	BIO_METHOD *method;
+	bool at_end;
+	uint64_t error;
+};
+
+/* What OpenSSL has freed is wiped, so that no part of a key stays behind in the session. */
+
+static void *wiping_malloc(size_t size, const char *file, int line)
+{
+	(void)file, (void)line;
+	return malloc(size);
+}
+
+static void wiping_free(void *memory, const char *file, int line)
+{
+	(void)file, (void)line;
+	if (memory)
+		explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
+static void *wiping_realloc(void *old, size_t size, const char *file, int line)
+{
+	size_t had = old ? malloc_usable_size(old) : 0;
+	void *memory;
+
+	if (had >= size && size > 0)
+		return old;
+	memory = size > 0 ? malloc(size) : NULL;
+	if (memory && old)
+		memcpy(memory, old, had);
+	if (memory || size == 0)
+		wiping_free(old, file, line);
+	return memory;
+}
+
+__attribute__((noinline)) static void wipe_stack(void)
+{
+	unsigned char area[65536];
+
+	explicit_bzero(area, sizeof(area));
+}
+
+/* Settings. */
+
+static const char *reason(uint64_t error)
+{
+	const char *text;
+
+	if (error == 0)
+		return "the client closed the connection";
+	if (ERR_SYSTEM_ERROR((unsigned long)error))
+		return strerror(ERR_GET_REASON((unsigned long)error));
+	text = ERR_reason_error_string((unsigned long)error);
+	return text ? text : "an error without a name";
+}
+
+const char *tls_error(void)
+{
+	const char *text = reason(ERR_peek_error());
+
+	ERR_clear_error();
+	return text;
+}
+
+/* RFC 7301 s.3.2: who asks for other protocols only is not answered in this one. */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *length,
+	const unsigned char *offered, unsigned int offered_length, void *argument)
+{
+	static const unsigned char pop3[] = "\4pop3";
+	int found = SSL_select_next_proto((unsigned char **)out, length, pop3,
+		sizeof(pop3) - 1, offered, offered_length);
+
+	(void)ssl, (void)argument;
+	return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK
+					       : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static int choose_certificate(SSL *ssl, void *argument)
+{
+	return certificate_choose(
+		argument, ssl, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+}
+
+/* A certificate that proves nothing is as good as none; who needs it asks later. */
+static int accept_any(int good, X509_STORE_CTX *store)
+{
+	(void)good, (void)store;
+	return 1;
+}
+
+static bool set_client_ca(SSL_CTX *context, const char *file, conf_report *report)
+{
+	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(file);
+	char text[LOG_LINE_MAX];
+
+	if (names && SSL_CTX_load_verify_locations(context, file, NULL) == 1) {
+		SSL_CTX_set_client_CA_list(context, names);
+		SSL_CTX_set_verify(context, SSL_VERIFY_PEER, accept_any);
+		return true;
+	}
+	snprintf(text, sizeof(text), "tls_client_ca %s: %s", file, tls_error());
+	report(text);
+	return false;
+}
+
+static bool set_up(struct tls_server *server, const struct conf *conf)
+{
+	SSL_CTX *context = server->context;
+	int least = conf->tls_min == TLS_MIN_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+
+	SSL_CTX_set_options(context,
+		SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION
+			| SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_mode(context,
+		SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+			| SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(context, 1);
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_timeout(context, TICKET_SECONDS);
+	SSL_CTX_set_num_tickets(context, 1);
+	SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
+	SSL_CTX_set_cert_cb(context, choose_certificate, server);
+	return SSL_CTX_set_min_proto_version(context, least) == 1
+		&& SSL_CTX_set_cipher_list(context, CIPHERS) == 1
+		&& SSL_CTX_set1_groups_list(context, GROUPS) == 1
+		&& SSL_CTX_set_session_id_context(
+			   context, (const unsigned char *)"pop3d", 5)
+		== 1
+		&& SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_callback) == 1
+		&& ticket_start(server);
+}
+
+/* Some certificates are sound and yet too weak to be shown: OpenSSL's security level. */
+static bool can_be_shown(const struct tls_server *server)
+{
+	size_t i;
+	bool good = true;
+
+	for (i = 0; i < server->count && good; i++) {
+		const struct certificate *c = &server->certificates[i];
+		SSL *ssl = SSL_new(server->context);
+
+		good = ssl
+			&& SSL_use_cert_and_key(ssl, c->leaf, c->stand_in, c->chain, 1)
+				== 1;
+		SSL_free(ssl);
+	}
+	return good;
+}
+
+static void close_server(struct tls_server *server)
+{
+	size_t i;
+
+	if (!server)
+		return;
+	for (i = 0; i < server->count; i++)
+		certificate_free(&server->certificates[i]);
+	SSL_CTX_free(server->context);
+	explicit_bzero(server, sizeof(*server));
+	free(server);
+}
+
+static bool load_certificates(struct tls_server *server, const struct conf *conf,
+	bool warn, conf_report *report)
+{
+	bool good = true;
+	size_t i;
+
+	for (i = 0; i < conf->certificate_count; i++)
+		good &= certificate_load(&server->certificates[server->count++],
+			(uint32_t)i, &conf->certificates[i], warn, report);
+	wipe_stack();
+	return good;
+}
+
+static struct tls_server *open_server(
+	const struct conf *conf, bool warn, conf_report *report)
+{
+	static bool wiping;
+	struct tls_server *server = calloc(1, sizeof(*server));
+	char text[LOG_LINE_MAX];
+
+	if (!wiping)
+		wiping = CRYPTO_set_mem_functions(
+			wiping_malloc, wiping_realloc, wiping_free);
+	if (!server)
+		return NULL;
+	server->context = wiping ? SSL_CTX_new(TLS_server_method()) : NULL;
+	if (server->context && !load_certificates(server, conf, warn, report))
+		goto failed;
+	if (!server->context || !set_up(server, conf) || !can_be_shown(server)) {
+		snprintf(text, sizeof(text), "TLS: %s", tls_error());
+		report(text);
+		goto failed;
+	}
+	if (conf->tls_client_ca
+		&& !set_client_ca(server->context, conf->tls_client_ca, report))
+		goto failed;
+	wipe_stack();
+	return server;
+failed:
+	close_server(server);
+	return NULL;
+}
+
+static void forget(struct tls_server *server)
+{
+	size_t i;
+
+	for (i = 0; i < server->count; i++)
+		certificate_forget_key(&server->certificates[i]);
+	explicit_bzero(server->ticket_secret, sizeof(server->ticket_secret));
+	wipe_stack();
+}
+
+static size_t sign(const struct tls_server *server, const struct tls_sign *wanted,
+	unsigned char out[TLS_SIGN_MAX])
+{
+	if (wanted->number >= server->count)
+		return 0;
+	return certificate_sign(&server->certificates[wanted->number], wanted, out);
+}
+
+/* Connections. */
+
+static int bio_read(BIO *bio, char *data, int length)
+{
+	struct tls *tls = BIO_get_data(bio);
+	ssize_t got = tls->hooks->get(tls->hooks->owner, data, (size_t)length);
+
+	BIO_clear_retry_flags(bio);
+	if (got < 0 && errno == EAGAIN)
+		BIO_set_retry_read(bio);
+	tls->at_end = got == 0;
+	return (int)got;
+}
+
+static int bio_write(BIO *bio, const char *data, int length)
+{
+	struct tls *tls = BIO_get_data(bio);
+	ssize_t put = tls->hooks->put(tls->hooks->owner, data, (size_t)length);
+
+	BIO_clear_retry_flags(bio);
+	if (put < 0 && errno == EAGAIN)
+		BIO_set_retry_write(bio);
+	return (int)put;
+}
+
+static long bio_control(BIO *bio, int command, long number, void *argument)
+{
+	const struct tls *tls = BIO_get_data(bio);
+
+	(void)number, (void)argument;
+	if (command == BIO_CTRL_EOF)
+		return tls->at_end;
+	return command == BIO_CTRL_FLUSH;
+}
+
+static BIO *open_bio(struct tls *tls)
+{
+	BIO *bio;
+
+	tls->method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "client");
+	if (!tls->method || !BIO_meth_set_read(tls->method, bio_read)
+		|| !BIO_meth_set_write(tls->method, bio_write)
+		|| !BIO_meth_set_ctrl(tls->method, bio_control))
+		return NULL;
+	bio = BIO_new(tls->method);
+	if (bio) {
+		BIO_set_data(bio, tls);
+		BIO_set_init(bio, 1);
+	}
+	return bio;
+}
+
+static struct tls *accept_client(struct tls_server *server, const struct tls_hooks *hooks)
+{
+	static struct tls tls;
+	BIO *bio;
+
+	tls.hooks = hooks;
+	tls.ssl = SSL_new(server->context);
+	bio = tls.ssl ? open_bio(&tls) : NULL;
+	if (!bio)
+		return NULL;
+	certificate_ask(hooks);
+	SSL_set_app_data(tls.ssl, (void *)hooks);
+	SSL_set_bio(tls.ssl, bio, bio);
+	SSL_set_accept_state(tls.ssl);
+	return &tls;
+}
+
+/* What a call that did not succeed has come to. */
+static int unfinished(struct tls *tls, int result, short *events)
+{
+	switch (SSL_get_error(tls->ssl, result)) {
+	case SSL_ERROR_WANT_READ:
+		*events = POLLIN;
+		errno = EAGAIN;
+		return -1;
+	case SSL_ERROR_WANT_WRITE:
+		*events = POLLOUT;
+		errno = EAGAIN;
+		return -1;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	default:
+		if (tls->at_end)
+			ERR_clear_error();
+		tls->error = ERR_peek_error();
+		errno = EPROTO;
+		return -1;
+	}
+}
+
+static int handshake(struct tls *tls, short *events)
+{
+	int result;
+
+	ERR_clear_error();
+	result = SSL_do_handshake(tls->ssl);
+	return result == 1 ? 1 : unfinished(tls, result, events);
+}
+
+static ssize_t read_client(struct tls *tls, void *data, size_t length, short *events)
+{
+	size_t got;
+	int result;
+
+	ERR_clear_error();
+	result = SSL_read_ex(tls->ssl, data, length, &got);
+	return result == 1 ? (ssize_t)got : unfinished(tls, result, events);
+}
+
+static ssize_t write_client(
+	struct tls *tls, const void *data, size_t length, short *events)
+{
+	size_t put;
+	int result;
+
+	ERR_clear_error();
+	result = SSL_write_ex(tls->ssl, data, length, &put);
+	return result == 1 ? (ssize_t)put : unfinished(tls, result, events);
+}
+
+static void shutdown_client(struct tls *tls)
+{
+	ERR_clear_error();
+	SSL_shutdown(tls->ssl);
+}
+
+static void outcome(struct tls *tls, struct tls_outcome *outcome)
+{
+	X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
+
+	memset(outcome, 0, sizeof(*outcome));
+	outcome->error = tls->error;
+	outcome->version = (uint32_t)SSL_version(tls->ssl);
+	outcome->resumed = (uint32_t)SSL_session_reused(tls->ssl);
+	if (certificate && SSL_get_verify_result(tls->ssl) == X509_V_OK) {
+		BIO *text = BIO_new(BIO_s_mem());
+
+		if (text
+			&& X509_NAME_print_ex(text, X509_get_subject_name(certificate), 0,
+				   XN_FLAG_RFC2253)
+				> 0)
+			BIO_read(text, outcome->subject, sizeof(outcome->subject) - 1);
+		BIO_free(text);
+	}
+}
+
+__attribute__((visibility("default"))) extern const struct tls_library tls_library;
+const struct tls_library tls_library = {
+	.open = open_server,
+	.close = close_server,
+	.sign = sign,
+	.ticket = ticket_keys,
+	.reason = reason,
+	.forget = forget,
+	.accept = accept_client,
+	.handshake = handshake,
+	.read = read_client,
+	.write = write_client,
+	.shutdown = shutdown_client,
+	.outcome = outcome,
+};

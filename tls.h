@@ -1,0 +1,97 @@
+/* TLS, RFC 2595 and RFC 8314, as an object of its own: tls.c is built as tls.so, the one place
+ * that knows OpenSSL, and is loaded where TLS is about to be used, for loading it costs more
+ * than the rest of a start.
+ *
+ * Private keys stay with the monitor.  The session has certificates only: where a handshake
+ * needs a signature, or a ticket a key, it asks (struct tls_hooks). */
+#ifndef TLS_H
+#define TLS_H
+
+#include "conf.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define TLS_SIGN_MAX 512 /* octets of an RSA key of 4096 bits */
+#define TLS_TEXT_MAX 256
+#define TLS_TICKET_NAME 16
+
+/* A signature that is wanted: of `data`, by the key of certificate `number`. */
+struct tls_sign {
+	uint32_t number;
+	uint32_t padding; /* OpenSSL's, of RSA; ECDSA: 0 */
+	uint32_t length;
+	unsigned char data[TLS_SIGN_MAX];
+};
+
+/* What seals and opens the tickets that have this name (RFC 5077 s.4).  The first four octets
+ * of a name are the day on which it was made, the others are random. */
+struct tls_ticket_keys {
+	unsigned char cipher[32]; /* AES-256-CBC */
+	unsigned char mac[32];    /* HMAC-SHA-256 */
+};
+enum tls_ticket { TLS_TICKET_UNKNOWN, TLS_TICKET_OLD, TLS_TICKET_GOOD };
+
+/* Certificates, keys and settings. */
+struct tls_server;
+
+/* One connection; a process has no more than one. */
+struct tls;
+
+/* What a connection needs of its process. */
+struct tls_hooks {
+	void *owner;
+	/* As read(2) and send(2) of a connection that does not block: -1 with EAGAIN. */
+	ssize_t (*get)(void *owner, void *data, size_t length);
+	ssize_t (*put)(void *owner, const void *data, size_t length);
+	/* Return the length of the signature that is in `out` (TLS_SIGN_MAX), 0: none. */
+	size_t (*sign)(void *owner, const struct tls_sign *wanted, unsigned char *out);
+	/* With `fresh`, makes a new name. */
+	enum tls_ticket (*ticket)(void *owner, bool fresh,
+		unsigned char name[TLS_TICKET_NAME], struct tls_ticket_keys *keys);
+};
+
+/* What a handshake has come to. */
+struct tls_outcome {
+	uint64_t error;   /* OpenSSL's code for what went wrong; 0: nothing */
+	uint32_t version; /* as on the wire: 0x0304 is TLS 1.3 */
+	uint32_t resumed;
+	/* RFC 5280 section 4.1.2.6, of the client's certificate where it has proven to have one
+	 * that `tls_client_ca` has signed; else empty. */
+	char subject[TLS_TEXT_MAX];
+};
+
+struct tls_library {
+	/* Listener, monitor, -t.  open() reports each mistake as one line, and returns NULL
+	 * then; with `warn` it reports also what is only strange. */
+	struct tls_server *(*open)(
+		const struct conf *conf, bool warn, conf_report *report);
+	void (*close)(struct tls_server *server);
+	size_t (*sign)(const struct tls_server *server, const struct tls_sign *wanted,
+		unsigned char out[TLS_SIGN_MAX]);
+	enum tls_ticket (*ticket)(const struct tls_server *server, bool fresh,
+		unsigned char name[TLS_TICKET_NAME], struct tls_ticket_keys *keys);
+	/* The words for a tls_outcome's error and version. */
+	const char *(*reason)(uint64_t error);
+
+	/* Wipes the private keys, and what tickets are made with: in the session before it
+	 * reads, in the monitor before it becomes the user.  The rest remains usable. */
+	void (*forget)(struct tls_server *server);
+
+	/* Session.  accept() returns NULL where there is no memory.  handshake() returns 1 when
+	 * it is done, read() and write() return octets; 0 is the end of the connection.  -1
+	 * with EAGAIN says in `*events` what poll(2) has to wait for; another errno is the end
+	 * too, and outcome() has more to say. */
+	struct tls *(*accept)(struct tls_server *server, const struct tls_hooks *hooks);
+	int (*handshake)(struct tls *tls, short *events);
+	ssize_t (*read)(struct tls *tls, void *data, size_t length, short *events);
+	ssize_t (*write)(struct tls *tls, const void *data, size_t length, short *events);
+	void (*shutdown)(struct tls *tls); /* says goodbye; waits for no answer */
+	void (*outcome)(struct tls *tls, struct tls_outcome *outcome);
+};
+
+/* Loads tls.so, once.  Returns NULL where that can't be had; `why` (LOG_LINE_MAX octets)
+ * says so. */
+const struct tls_library *tls_load(char *why);
+
+#endif

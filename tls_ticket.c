@@ -1,0 +1,119 @@
+/* Resumption without a memory: RFC 5077, RFC 8446 section 4.6.1.  Part of tls.so.
+ *
+ * Every connection is a process of its own, so what seals a ticket must be known to all of
+ * them: it is derived from the key of the first certificate, the day, and a number that is
+ * different for each ticket and stands in its name.  The session learns what belongs to the
+ * names that it has been shown, or has been given, and no more. */
+#include "tls_server.h"
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <string.h>
+#include <time.h>
+
+#define DAY 86400
+#define DAY_SIZE 4
+
+static bool hmac(const void *key, const void *data, size_t length, unsigned char out[32])
+{
+	return HMAC(EVP_sha256(), key, 32, data, length, out, NULL) != NULL;
+}
+
+bool ticket_start(struct tls_server *server)
+{
+	static const unsigned char label[32] = "pop3d: what seals TLS tickets";
+	unsigned char *der = NULL;
+	int length = i2d_PrivateKey(server->certificates[0].key, &der);
+	bool good;
+
+	if (length <= 0)
+		return false;
+	good = hmac(label, der, (size_t)length, server->ticket_secret);
+	OPENSSL_clear_free(der, (size_t)length);
+	return good;
+}
+
+static void put_day(unsigned char *name, uint32_t day)
+{
+	int i;
+
+	for (i = DAY_SIZE - 1; i >= 0; i--, day >>= 8)
+		name[i] = (unsigned char)day;
+}
+
+static uint32_t get_day(const unsigned char *name)
+{
+	uint32_t day = 0;
+	int i;
+
+	for (i = 0; i < DAY_SIZE; i++)
+		day = day << 8 | name[i];
+	return day;
+}
+
+enum tls_ticket ticket_keys(const struct tls_server *server, bool fresh,
+	unsigned char name[TLS_TICKET_NAME], struct tls_ticket_keys *keys)
+{
+	uint32_t today = (uint32_t)(time(NULL) / DAY), age;
+	unsigned char text[TLS_TICKET_NAME + 1], day[32];
+
+	if (fresh) {
+		put_day(name, today);
+		if (RAND_bytes(name + DAY_SIZE, TLS_TICKET_NAME - DAY_SIZE) != 1)
+			return TLS_TICKET_UNKNOWN;
+	}
+	age = today - get_day(name);
+	if (age > 1)
+		return TLS_TICKET_UNKNOWN;
+	memcpy(text, name, TLS_TICKET_NAME);
+	text[TLS_TICKET_NAME] = 'c';
+	if (!hmac(server->ticket_secret, name, DAY_SIZE, day)
+		|| !hmac(day, text, sizeof(text), keys->cipher))
+		return TLS_TICKET_UNKNOWN;
+	text[TLS_TICKET_NAME] = 'm';
+	if (!hmac(day, text, sizeof(text), keys->mac))
+		return TLS_TICKET_UNKNOWN;
+	OPENSSL_cleanse(day, sizeof(day));
+	return age == 0 ? TLS_TICKET_GOOD : TLS_TICKET_OLD;
+}
+
+static bool set_mac(EVP_MAC_CTX *mac, struct tls_ticket_keys *keys)
+{
+	OSSL_PARAM parameters[] = {
+		OSSL_PARAM_construct_octet_string(
+			OSSL_MAC_PARAM_KEY, keys->mac, sizeof(keys->mac)),
+		OSSL_PARAM_construct_utf8_string(
+			OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
+		OSSL_PARAM_construct_end(),
+	};
+
+	return EVP_MAC_CTX_set_params(mac, parameters) == 1;
+}
+
+int ticket_callback(SSL *connection, unsigned char *name, unsigned char *iv,
+	EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
+{
+	const struct tls_hooks *hooks = SSL_get_app_data(connection);
+	struct tls_ticket_keys keys;
+	enum tls_ticket found = hooks->ticket(hooks->owner, seal, name, &keys);
+	bool good;
+
+	/* No ticket at all, or a full handshake. */
+	if (found == TLS_TICKET_UNKNOWN)
+		return 0;
+	if (seal)
+		good = RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) == 1
+			&& EVP_EncryptInit_ex2(
+				cipher, EVP_aes_256_cbc(), keys.cipher, iv, NULL);
+	else
+		good = EVP_DecryptInit_ex2(
+			cipher, EVP_aes_256_cbc(), keys.cipher, iv, NULL);
+	good = good && set_mac(mac, &keys);
+	OPENSSL_cleanse(&keys, sizeof(keys));
+	if (!good)
+		return -1;
+	return found == TLS_TICKET_OLD ? 2 : 1;
+}
