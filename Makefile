@@ -27,14 +27,14 @@ O = .
 RPATH = -Wl,-rpath,'$$ORIGIN:$(LIBDIR):$$ORIGIN/../lib/pop3d'
 
 POP3D_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
-	-DVERSION='"$(VERSION)"' -MMD -MP
+	-DVERSION='"$(VERSION)"' -DEMPTY_DIR='"$(LIBDIR)/empty"' -MMD -MP
 POP3D_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings \
 	-Wmissing-prototypes $(HARDEN_CFLAGS)
 POP3D_LDLIBS = -lcrypt -lmd -ldl
 
-OBJECTS = auth.o capa.o conf.o index.o index_write.o lines.o listen.o log.o \
+OBJECTS = auth.o capa.o conf.o index.o index_write.o landlock.o lines.o listen.o log.o \
 	login.o maildrop.o marks.o memory.o message.o monitor.o name.o pop3d.o quota.o \
-	request.o sandbox.o scan.o secure.o serve.o session.o stamp.o text.o tls_load.o transaction.o update.o \
+	request.o sandbox.o scan.o seccomp.o secure.o serve.o session.o stamp.o text.o tls_load.o transaction.o update.o \
 	users.o wire.o
 
 TLS_OBJECTS = certificate.o tls.o tls_ticket.o
@@ -76,6 +76,7 @@ install: all
 		$(DESTDIR)$(SYSCONFDIR)/xinetd.d $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d
 	$(INSTALL) -m 755 $(O)/pop3d $(DESTDIR)$(SBINDIR)/pop3d
 	$(INSTALL) -m 644 $(O)/tls.so $(DESTDIR)$(LIBDIR)/tls.so
+	$(INSTALL) -d -m 755 $(DESTDIR)$(LIBDIR)/empty
 	$(INSTALL) -m 644 man/pop3d.8 $(DESTDIR)$(MANDIR)/man8/pop3d.8
 	$(INSTALL) -m 644 man/pop3d.conf.5 $(DESTDIR)$(MANDIR)/man5/pop3d.conf.5
 	$(INSTALL) -m 644 README.md ARCHITECTURE.md CHANGES LICENSE $(DESTDIR)$(DOCDIR)

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 uint64_t index_header_check(const struct index_header *header)
@@ -32,20 +31,24 @@ static bool header_is_sound(const struct index_header *header, uint64_t size)
 		<= size;
 }
 
+/* Without fstat(2), which the session may not call.  What has no end is no index. */
+static uint64_t size_of(int fd)
+{
+	off_t end = lseek(fd, 0, SEEK_END);
+
+	return end > 0 ? (uint64_t)end : 0;
+}
+
 int index_open(struct index *index, int fd)
 {
-	struct stat status;
-
 	index->fd = fd;
 	index->in_memory = false;
 	index->records.length = index->names.length = 0;
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
-		index->size = (uint64_t)status.st_size;
-		if (pread(fd, &index->header, sizeof(index->header), 0)
-				== (ssize_t)sizeof(index->header)
-			&& header_is_sound(&index->header, index->size))
-			return 0;
-	}
+	index->size = size_of(fd);
+	if (pread(fd, &index->header, sizeof(index->header), 0)
+			== (ssize_t)sizeof(index->header)
+		&& header_is_sound(&index->header, index->size))
+		return 0;
 	index_close(index);
 	return -1;
 }
@@ -101,10 +104,8 @@ static bool record_is_sound(const struct index *index, const struct index_record
 static bool is_longer_now(struct index *index)
 {
 	uint64_t before = index->size;
-	struct stat status;
 
-	if (fstat(index->fd, &status) == 0)
-		index->size = (uint64_t)status.st_size;
+	index->size = size_of(index->fd);
 	return index->size > before;
 }
 

@@ -341,6 +341,8 @@ static const char *find_fault(const struct listener *l, const struct conf_source
 		wrong = why;
 	if (!wrong && fresh->conf.log == LOG_TO_STDERR && !l->has_stderr)
 		wrong = "log: there is no standard error under inetd";
+	if (!wrong && !sandbox_start(&fresh->user, fresh->conf.sandbox))
+		wrong = "see above";
 	if (!wrong && !serve_load_tls(fresh, true))
 		wrong = "see above";
 	return wrong;
@@ -424,6 +426,8 @@ int listen_run(struct server *server, const struct conf_source *source,
 	}
 	if (!serve_load_tls(server, true))
 		return EX_CONFIG;
+	if (!sandbox_start(&server->user, server->conf.sandbox))
+		return EX_UNAVAILABLE;
 	for (i = 0; i < count; i++) {
 		l.fds[i] = (struct pollfd){
 			.fd = take_over(sockets[i].fd), .events = POLLIN};

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 static enum log_target log_target = LOG_TO_STDERR;
@@ -13,8 +14,11 @@ static enum log_target log_target = LOG_TO_STDERR;
 void log_open(enum log_target target)
 {
 	log_target = target;
-	if (target == LOG_TO_SYSLOG)
-		openlog("pop3d", LOG_PID | LOG_NDELAY, LOG_MAIL);
+	if (target != LOG_TO_SYSLOG)
+		return;
+	openlog("pop3d", LOG_PID | LOG_NDELAY, LOG_MAIL);
+	/* After the login there is no /etc/localtime. */
+	tzset();
 }
 
 /* A single write, so that lines of several processes do not mix. */

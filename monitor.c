@@ -243,6 +243,11 @@ static enum reply_status enter(
 			(unsigned long)account->uid, strerror(errno));
 		return REPLY_PERMANENT;
 	}
+	index_boot(); /* which stands elsewhere */
+	if (sandbox_maildir(path) < 0) {
+		snprintf(reason, LOG_LINE_MAX, "sandbox: %s", strerror(errno));
+		return REPLY_TEMPORARY;
+	}
 	return status_of(maildrop_open(&m->maildrop, path, reason));
 }
 

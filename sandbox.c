@@ -1,13 +1,22 @@
-/* The rights of the two processes: who they are and what they hold open.
- * Runs in the session before its first read, and in the monitor at the login. */
+/* The rights of the two processes: who they are, what they hold open, and what they may still
+ * ask for.  Runs in the session before its first read, and in the monitor.
+ *
+ * SANDBOX_NONE is for builds with sanitizers and for valgrind, which do in our name what no filter
+ * would let pass. */
 #include "sandbox.h"
+#include "landlock.h"
+#include "seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -116,12 +125,123 @@ static void arrange_descriptors(struct wire_ends *ends, int monitor)
 	ends->out = SANDBOX_OUT;
 }
 
+/* What there is of the jail on this system. */
+static struct {
+	bool seccomp, landlock;
+	int root; /* the session's root directory, an empty one; -1: none */
+} there = {.root = -1};
+
+/* An empty directory: the one that was installed, or one that is gone again. */
+static int open_empty(void)
+{
+	static const char *const templates[] = {"/run/pop3d.XXXXXX", "/tmp/pop3d.XXXXXX"};
+	int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+	int fd = open(EMPTY_DIR, flags);
+	size_t i;
+
+	for (i = 0; fd < 0 && i < sizeof(templates) / sizeof(templates[0]); i++) {
+		char path[32];
+
+		strcpy(path, templates[i]);
+		if (!mkdtemp(path))
+			continue;
+		fd = open(path, flags);
+		rmdir(path);
+	}
+	return fd;
+}
+
+static int limit(int which, rlim_t most)
+{
+	return setrlimit(which, &(struct rlimit){most, most});
+}
+
+/* For good, so once. */
+static void give_up(const struct sandbox_user *user)
+{
+	static bool done;
+
+	if (done)
+		return;
+	/* Of those who could look into it, only its own user is no stranger. */
+	if ((user->started_as_root && prctl(PR_SET_DUMPABLE, 0) < 0)
+		|| limit(RLIMIT_CORE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
+		|| (there.seccomp && seccomp_enter(SECCOMP_LOGIN) < 0))
+		log_fatal("sandbox: %s", strerror(errno));
+	done = true;
+}
+
+bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode)
+{
+	char missing[80] = "";
+
+#ifndef SANDBOX_NONE
+	there.seccomp = seccomp_is_there();
+	there.landlock = landlock_is_there();
+	if (!there.seccomp)
+		strcat(missing, " seccomp");
+	if (!there.landlock)
+		strcat(missing, " Landlock");
+#endif
+	if (user->started_as_root && there.root < 0)
+		there.root = open_empty();
+	if (user->started_as_root && there.root < 0)
+		strcat(missing, " an-empty-directory");
+	if (missing[0])
+		log_line(mode == SANDBOX_REQUIRE ? LOG_ERR : LOG_NOTICE,
+			"sandbox: this system lacks%s", missing);
+	if (missing[0] && mode == SANDBOX_REQUIRE)
+		return false;
+	give_up(user);
+	return true;
+}
+
+/* Octets, descriptors and so on that no session comes near. */
+#define SESSION_MEMORY ((rlim_t)256 << 20)
+#define SESSION_DESCRIPTORS 32
+
+static bool is_file(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+static int limit_session(const struct wire_ends *ends)
+{
+#ifndef SANDBOX_NONE
+	if (limit(RLIMIT_AS, SESSION_MEMORY) < 0)
+		return -1;
+#endif
+	if (limit(RLIMIT_NOFILE, SESSION_DESCRIPTORS) < 0 || limit(RLIMIT_NPROC, 0) < 0
+		|| limit(RLIMIT_CORE, 0) < 0)
+		return -1;
+	/* A script may have its answers written to a file. */
+	return is_file(ends->out) ? 0 : limit(RLIMIT_FSIZE, 0);
+}
+
 void sandbox_session(const struct sandbox_user *user, struct wire_ends *ends, int monitor)
 {
+	if (there.root >= 0 && fchdir(there.root) < 0)
+		_exit(EX_OSERR);
 	arrange_descriptors(ends, monitor);
+	if (there.root >= 0 && chroot(".") < 0)
+		_exit(EX_OSERR);
 	if (user->started_as_root
 		&& (setgroups(0, NULL) < 0 || become(user->uid, user->gid) < 0))
 		_exit(EX_OSERR);
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	/* Whatever ends the monitor ends the session. */
+	if (limit_session(ends) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0
+		|| prctl(PR_SET_DUMPABLE, 0) < 0
+		|| prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
+		|| (there.seccomp && seccomp_enter(SECCOMP_SESSION) < 0))
 		_exit(EX_OSERR);
+}
+
+int sandbox_maildir(const char *path)
+{
+	if (limit(RLIMIT_NPROC, 0) < 0 || (there.landlock && landlock_enter(path) < 0)
+		|| (there.seccomp && seccomp_enter(SECCOMP_MAILDROP) < 0))
+		return -1;
+	return 0;
 }

@@ -16,14 +16,22 @@ struct sandbox_user {
  * or what is wrong. */
 const char *sandbox_find_user(struct sandbox_user *user, const char *name);
 
+/* In the listener, or before the processes part: finds out what this system has of the jail, logs
+ * what it has not, and gives up what neither listener nor monitor will ever need.  Returns false
+ * where something is missing and may not be: `sandbox require`. */
+bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode);
+
 /* In the session: `ends` and `monitor` become these descriptors, and nothing else stays open;
- * then it has its user's rights.  Ends the process where that fails. */
+ * then it is jailed.  Ends the process where that fails. */
 enum { SANDBOX_IN = 0, SANDBOX_OUT = 1, SANDBOX_MONITOR = 3 };
 void sandbox_session(
 	const struct sandbox_user *user, struct wire_ends *ends, int monitor);
 
 /* In the monitor: becomes the user who has logged in.  Returns 0, or -1 with errno. */
 int sandbox_become(const struct account *account, const char *name);
+
+/* After that: nothing is left but the Maildir at `path`.  Returns 0, or -1 with errno. */
+int sandbox_maildir(const char *path);
 
 /* Closes all descriptors from this one on. */
 void sandbox_close_from(unsigned first);

@@ -8,7 +8,10 @@
  *   FAULT_READ=n:command     likewise after the nth time that a directory was read; 0: each
  *   FAULT_SLOW=seconds       so much longer takes each crypt(3)
  *   FAULT_OLD=1              a file system that has no renameat2(2)
- *   FAULT_READ_AT=n:text     the nth read(2) from a file whose name holds text fails: EIO */
+ *   FAULT_READ_AT=n:text     the nth read(2) of what begins with text fails: EIO
+ *
+ * pop3d's processes are jailed and may do none of this: an agent does it, a process that is
+ * forked before they start, which they ask through memory that they share. */
 #define _GNU_SOURCE
 #include <crypt.h>
 #include <dirent.h>
@@ -20,22 +23,108 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static unsigned changes, reads;
 
+/* What is asked of the agent: one thing at a time, of one process. */
+enum ask { NOTHING, RUN, KILL, COUNT, NAME };
+static struct {
+	volatile int ask;
+	pid_t pid;
+	int fd;
+	unsigned changes;
+	char text[4096]; /* RUN: the command; NAME: the answer */
+} * shared;
+
+static void answer(void)
+{
+	char link[64];
+	ssize_t length;
+	FILE *file;
+
+	switch (shared->ask) {
+	case RUN:
+		if (system(shared->text) < 0)
+			abort();
+		break;
+	case KILL:
+		kill(shared->pid, SIGKILL);
+		break;
+	case COUNT:
+		file = fopen(getenv("FAULT_COUNT"), "w");
+		fprintf(file, "%u\n", shared->changes);
+		fclose(file);
+		break;
+	case NAME:
+		snprintf(link, sizeof(link), "/proc/%d/fd/%d", shared->pid, shared->fd);
+		length = readlink(link, shared->text, sizeof(shared->text) - 1);
+		shared->text[length < 0 ? 0 : length] = '\0';
+	}
+}
+
+/* Until the process that it was made for has gone. */
+static void run_agent(pid_t whose)
+{
+	int fd;
+
+	for (fd = 0; fd < 256; fd++) {
+		if (fd != 2)
+			close(fd);
+	}
+	unsetenv("LD_PRELOAD");
+	open("/dev/null", O_RDWR);
+	dup(0);
+	while (kill(whose, 0) == 0 || errno == EPERM) {
+		if (shared->ask == NOTHING) {
+			usleep(200);
+			continue;
+		}
+		answer();
+		shared->ask = NOTHING;
+	}
+	_exit(0);
+}
+
+__attribute__((constructor)) static void at_start(void)
+{
+	pid_t whose = getpid(), child;
+
+	if (strcmp(program_invocation_short_name, "pop3d") != 0)
+		return;
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		abort();
+	child = fork();
+	if (child == 0) {
+		if (fork() == 0)
+			run_agent(whose);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+}
+
+static void ask(enum ask what)
+{
+	shared->pid = getpid();
+	shared->ask = what;
+	while (shared->ask != NOTHING)
+		usleep(100);
+}
+
 static void run_at(const char *variable, unsigned count)
 {
 	const char *run = getenv(variable);
-	char command[4096];
 
-	if (!run || (atoi(run) != 0 && (unsigned)atoi(run) != count))
+	if (!shared || !run || (atoi(run) != 0 && (unsigned)atoi(run) != count))
 		return;
-	snprintf(command, sizeof(command), "unset LD_PRELOAD; %s", strchr(run, ':') + 1);
-	if (system(command) < 0)
-		abort();
+	snprintf(shared->text, sizeof(shared->text), "%s", strchr(run, ':') + 1);
+	ask(RUN);
 }
 
 /* Returns whether the call is to fail, with errno. */
@@ -44,9 +133,11 @@ static int change(const char *call, const char *name)
 	const char *kill_at = getenv("FAULT_KILL"), *fail = getenv("FAULT_FAIL");
 	size_t length = strlen(call);
 
+	if (!shared)
+		return 0;
 	changes++;
 	if (kill_at && (unsigned)atoi(kill_at) == changes)
-		raise(SIGKILL);
+		ask(KILL);
 	run_at("FAULT_RUN", changes);
 	if (fail && strncmp(fail, call, length) == 0 && fail[length] == ':') {
 		const char *text = strchr(fail + length + 1, ':');
@@ -62,23 +153,21 @@ static int change(const char *call, const char *name)
 /* The same for what has a descriptor only. */
 static int change_fd(const char *call, int fd)
 {
-	char link[64], name[4096] = "";
+	const char *fail = getenv("FAULT_FAIL");
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	if (readlink(link, name, sizeof(name) - 1) < 0)
-		name[0] = '\0';
-	return change(call, name);
+	if (!shared || !fail || strncmp(fail, call, strlen(call)) != 0)
+		return change(call, NULL);
+	shared->fd = fd;
+	ask(NAME);
+	return change(call, shared->text);
 }
 
 __attribute__((destructor)) static void at_end(void)
 {
-	const char *name = changes > 0 ? getenv("FAULT_COUNT") : NULL;
-	FILE *file = name ? fopen(name, "w") : NULL;
-
-	if (file) {
-		fprintf(file, "%u\n", changes);
-		fclose(file);
-	}
+	if (changes == 0 || !getenv("FAULT_COUNT"))
+		return;
+	shared->changes = changes;
+	ask(COUNT);
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -87,17 +176,15 @@ ssize_t read(int fd, void *data, size_t length)
 {
 	static int count;
 	const char *at = getenv("FAULT_READ_AT");
-	char link[64], name[4096] = "";
+	const char *text = at ? strchr(at, ':') + 1 : NULL;
+	ssize_t got = REAL(read)(fd, data, length);
 
-	if (at) {
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		if (readlink(link, name, sizeof(name) - 1) > 0
-			&& strstr(name, strchr(at, ':') + 1) && ++count == atoi(at)) {
-			errno = EIO;
-			return -1;
-		}
+	if (shared && text && got >= (ssize_t)strlen(text)
+		&& memcmp(data, text, strlen(text)) == 0 && ++count == atoi(at)) {
+		errno = EIO;
+		return -1;
 	}
-	return REAL(read)(fd, data, length);
+	return got;
 }
 
 int closedir(DIR *stream)

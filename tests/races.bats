@@ -181,7 +181,7 @@ message() {
 @test "a message that can't be read to its end: the connection is closed in the midst of it" {
 	head -c 200000 /dev/zero | tr '\0' x | put cur 1600000001.M1P1.host:2,
 	answers 'USER joe' 'PASS secret' >/dev/null
-	LD_PRELOAD=$FAULT FAULT_READ_AT=3:1600000001 answers 'USER joe' 'PASS secret' 'RETR 1' 'DELE 1' QUIT >"$T/out"
+	LD_PRELOAD=$FAULT FAULT_READ_AT=3:xxxx answers 'USER joe' 'PASS secret' 'RETR 1' 'DELE 1' QUIT >"$T/out"
 	run ! grep -qx '\.' "$T/out"
 	run ! grep -q Goodbye "$T/out"
 	grep -q 'reason=unreadable fetched=0 .*deleted=0' "$LOG"

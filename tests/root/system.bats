@@ -155,7 +155,7 @@ talk_system() {
 		wait' syslog "$T" "$POP3D" -f "$CONF"
 	grep -q '^+OK Goodbye' "$T/out"
 	# LOG_MAIL | LOG_INFO is 22.
-	grep -qE '^<22>.* pop3d\[[0-9]+\]: login address=pipe user=joe method=PASS messages=0' "$T/syslog"
+	grep -qE '^<22>.* pop3d\[[0-9]+\]: login address=pipe user=joe method=PASS tls=- messages=0' "$T/syslog"
 	grep -qE '^<22>.* pop3d\[[0-9]+\]: end address=pipe user=joe reason=quit' "$T/syslog"
 }
 
