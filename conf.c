@@ -186,11 +186,12 @@ static const char *parse_tls_certificate(
 /* Of the certificate before it. */
 static const char *parse_tls_key(struct conf *conf, const struct key *key, char *value)
 {
-	struct conf_certificate *c = conf->certificates + conf->certificate_count - 1;
+	struct conf_certificate *c;
 
 	(void)key;
 	if (conf->certificate_count == 0)
 		return "must come after its tls_certificate";
+	c = &conf->certificates[conf->certificate_count - 1];
 	if (c->key)
 		return "the tls_certificate before it has a key already";
 	return set_path(&c->key, value);

@@ -25,7 +25,7 @@ static bool header_is_sound(const struct index_header *header, uint64_t size)
 		&& header->byte_order == INDEX_BYTE_ORDER
 		&& header->record_size == sizeof(struct index_record)
 		&& header->check == index_header_check(header)
-		&& header->count <= header->capacity
+		&& header->count <= header->capacity && header->first_new <= header->count
 		&& header->capacity <= INDEX_COUNT_MAX
 		&& INDEX_RECORDS_AT + header->capacity * sizeof(struct index_record)
 		<= size;

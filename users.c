@@ -26,7 +26,7 @@ bool users_name_is_safe(const char *name)
 	if (name[0] == '\0' || name[0] == '.' || (at && at[1] == '.'))
 		return false;
 	for (p = (const unsigned char *)name; *p; p++) {
-		if (*p <= ' ' || *p == 0x7f || *p == '/')
+		if (*p <= ' ' || *p == 0x7f || *p == '/' || *p == ':')
 			return false;
 	}
 	return true;

@@ -28,8 +28,8 @@ enum users_found {
 	USERS_BROKEN /* the answer is not to be had: see `why` */
 };
 
-/* A name that can stand in a path and a log: not empty, no `/`, space or control
- * character, and neither it nor what follows its last @ begins with a dot. */
+/* A name that can stand in a path, a log and a users file: not empty, no `/`, colon, space or
+ * control character, and neither it nor what follows its last @ begins with a dot. */
 bool users_name_is_safe(const char *name);
 
 /* Looks for the account called `name`.  `stand_in` is a hash to check where the account

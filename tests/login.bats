@@ -341,6 +341,13 @@ hash() {
 	answers 'USER x@.y@z' 'PASS secret' QUIT | grep -q '^+OK Maildrop'
 }
 
+@test "names: the beginning of a line with its colons is no name" {
+	printf 'joe:{PLAIN}a:b:secret:%s:%s::%s\njoe:{PLAIN}a:{PLAIN}secret:%s:%s::%s\n' \
+		"$MAIL_UID" "$MAIL_GID" "$T" "$MAIL_UID" "$MAIL_GID" "$T" >"$USERS"
+	answers 'USER joe:{PLAIN}a' 'PASS {PLAIN}a' QUIT | grep -q '^-ERR \[AUTH\]'
+	grep -q 'reason=unknown-user' "$LOG"
+}
+
 @test "APOP: a digest made for another greeting is refused (RFC 1939 s.7)" {
 	talk <<-E
 		C: APOP joe $(printf '<1.2.3@pop.example.org>secret' | md5sum | cut -c1-32)

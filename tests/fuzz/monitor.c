@@ -1,0 +1,671 @@
+/* What a session that was taken over may ask of the monitor: flags, then requests and, between
+ * them, what other programs do to the Maildir.  Each begins with an octet, see step().  Flags
+ * say what index is there at the login.  Replies must be replies, with nothing but descriptors
+ * of the index and of messages, which can only be read; log lines must be lines; and all
+ * that was opened must be closed. */
+#include "fuzz.h"
+#include "maildrop.h"
+#include "monitor.h"
+#include "sandbox.h"
+#include "stamp.h"
+
+#include <crypt.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <md5.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What is not done here: giving up rights, waiting, killing, hashing, TLS. */
+
+int sandbox_maildir(const char *path);
+
+static bool tls_is_broken, tls_is_loaded, forgotten;
+
+int sandbox_become(const struct account *account, const char *name)
+{
+	MUST(account->uid != 0 && *name && (forgotten || !tls_is_loaded));
+	return 0;
+}
+
+int sandbox_maildir(const char *path)
+{
+	MUST(path[0] == '/');
+	return 0;
+}
+
+char *crypt_r(const char *phrase, const char *setting, struct crypt_data *data)
+{
+	(void)phrase, (void)setting;
+	return strcpy(data->output, "*0");
+}
+
+int __wrap_clock_nanosleep(
+	clockid_t id, int flags, const struct timespec *until, struct timespec *left);
+pid_t __wrap_waitpid(pid_t pid, int *status, int options);
+int __wrap_kill(pid_t pid, int signal);
+unsigned __wrap_alarm(unsigned seconds);
+
+int __wrap_clock_nanosleep(
+	clockid_t id, int flags, const struct timespec *until, struct timespec *left)
+{
+	(void)id, (void)flags, (void)until, (void)left;
+	return 0;
+}
+
+pid_t __wrap_waitpid(pid_t pid, int *status, int options)
+{
+	(void)options;
+	*status = 0;
+	return pid;
+}
+
+/* The session: no process can have this number. */
+#define SESSION INT_MAX
+
+int __wrap_kill(pid_t pid, int signal)
+{
+	MUST(pid == SESSION && signal == SIGKILL);
+	return 0;
+}
+
+unsigned __wrap_alarm(unsigned seconds)
+{
+	return seconds;
+}
+
+static size_t sign(const struct tls_server *server, const struct tls_sign *wanted,
+	unsigned char out[TLS_SIGN_MAX])
+{
+	MUST(server && wanted->length <= TLS_SIGN_MAX && !forgotten);
+	memset(out, 's', wanted->length);
+	return wanted->length;
+}
+
+static enum tls_ticket ticket(const struct tls_server *server, bool fresh,
+	unsigned char name[TLS_TICKET_NAME], struct tls_ticket_keys *keys)
+{
+	MUST(server && !forgotten);
+	if (fresh)
+		memset(name, 'n', TLS_TICKET_NAME);
+	memset(keys, 'k', sizeof(*keys));
+	return name[0] % 3;
+}
+
+static const char *reason(uint64_t error)
+{
+	return error ? "something" : "nothing";
+}
+
+static void forget(struct tls_server *server)
+{
+	MUST(server);
+	forgotten = true;
+}
+
+const struct tls_library *tls_load(char *why)
+{
+	static const struct tls_library library
+		= {.sign = sign, .ticket = ticket, .reason = reason, .forget = forget};
+
+	*why = '\0';
+	return &library;
+}
+
+bool serve_load_tls(struct server *server, bool warn)
+{
+	static char loaded;
+
+	(void)warn;
+	tls_is_loaded = !tls_is_broken;
+	server->tls = tls_is_loaded ? (void *)&loaded : NULL;
+	return tls_is_loaded;
+}
+
+/* The Maildir. */
+
+static const char *root; /* a directory of our own */
+static int maildir = -1, cur = -1, new = -1;
+static int users = -1;
+static struct stat secret; /* a file outside, which links may point at */
+static bool touched;       /* the messages are not what they were at the start */
+
+static const struct {
+	const char *name, *text;
+} messages[] = {
+	{"cur/1000000001.M1P1.host:2,S", "Subject: 1\n\nseen\n"},
+	{"cur/1000000002.M1P1.host,S=24:2,", "Subject: 2\r\n\r\n.no\n.end"},
+	{"cur/no-time", ""},
+	{"cur/1000000003.host:2,ST", "Subject: 3\n\ntrashed\n"},
+	{"new/1000000004.M1P1.host", "Subject: 4\n\nnew\n"},
+	{"new/1000000005.M1P1.host,W=9,S=5", "a\nb\nc"},
+	{"new/1000000001.M1P1.host", "twin 2\n"}, /* as long as `secret` */
+	{"new/1000000006.a name that is no unique-id \xe4", "x\n\n"},
+};
+
+#define MESSAGES (sizeof(messages) / sizeof(messages[0]))
+
+static void empty(int dir)
+{
+	DIR *stream = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *entry;
+
+	while ((entry = readdir(stream)) != NULL) {
+		if (unlinkat(dir, entry->d_name, 0) < 0)
+			unlinkat(dir, entry->d_name, AT_REMOVEDIR);
+	}
+	closedir(stream);
+}
+
+static void make_messages(void)
+{
+	static const struct timespec times[2] = {{1000000000, 0}, {1000000000, 0}};
+	size_t i;
+
+	empty(cur);
+	empty(new);
+	for (i = 0; i < MESSAGES; i++) {
+		fuzz_write(maildir, messages[i].name, messages[i].text,
+			strlen(messages[i].text));
+		utimensat(maildir, messages[i].name, times, 0);
+	}
+	fuzz_write(maildir, "maildirsize", "1000S\n100 8\n", 12);
+	touched = false;
+}
+
+static int make_directory(const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	MUST(mkdir(path, 0700) == 0);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The index as it is after a login. */
+static char good_index[65536];
+static size_t good_length;
+
+static void keep_index(void)
+{
+	char path[PATH_MAX], why[LOG_LINE_MAX];
+	struct maildrop drop;
+
+	snprintf(path, sizeof(path), "%s/alice", root);
+	MUST(maildrop_open(&drop, path, why) == MAILDROP_OPEN);
+	good_length = (size_t)pread(drop.index.fd, good_index, sizeof(good_index), 0);
+	MUST(drop.index.header.count == MESSAGES && good_length < sizeof(good_index));
+	maildrop_close(&drop);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	static const char lines[] = "alice:{PLAIN}a:1:1::/nowhere\n"
+				    "none:{PLAIN}a:1:1::/nowhere\n"
+				    "hash:$6$x$y:1:1::/nowhere\n"
+				    "broken:{PLAIN}a:x:1::/nowhere\n"
+				    "home:{PLAIN}a:1:1::nowhere:/bin/sh:maildir=~/%u\n";
+
+	(void)argc, (void)argv;
+	fuzz_reset();
+	root = fuzz_directory();
+	maildir = make_directory("alice");
+	cur = make_directory("alice/cur");
+	new = make_directory("alice/new");
+	fuzz_write(maildir, "../secret", "secret\n", 7);
+	MUST(fstatat(maildir, "../secret", &secret, 0) == 0);
+	make_messages();
+	keep_index();
+	users = fuzz_file(-1, lines, sizeof(lines) - 1);
+	return 0;
+}
+
+/* Flags: what index there is. */
+enum {
+	INDEX_THERE = 1,
+	CUR_IS_THE_SAME = 2, /* as when the index was written */
+	NEW_IS_THE_SAME = 4,
+	AS_WRITTEN = 8, /* by its mtime: else it is verified */
+	TORN = 16,      /* an octet of it is another */
+	/* and not of the index: */
+	SECURE = 32,
+	TLS_IS_BROKEN = 64
+};
+
+static void make_index(unsigned flags, struct input *input)
+{
+	static char data[sizeof(good_index)];
+	struct index_header header;
+	size_t at = input_octet(input) | (flags & TORN ? input_octet(input) << 8 : 0);
+	struct timespec times[2] = {{0, UTIME_OMIT}, {0, 0}};
+
+	unlinkat(maildir, INDEX_FILE, 0);
+	if (!(flags & INDEX_THERE))
+		return;
+	memcpy(data, good_index, good_length);
+	memcpy(&header, data, sizeof(header));
+	if (flags & CUR_IS_THE_SAME)
+		header.cur = stamp_of(cur);
+	if (flags & NEW_IS_THE_SAME)
+		header.new = stamp_of(new);
+	header.check = index_header_check(&header);
+	memcpy(data, &header, sizeof(header));
+	if (flags & TORN)
+		data[at % good_length] ^= (char)(1 + input_octet(input));
+	fuzz_write(maildir, INDEX_FILE, data, good_length);
+	times[1].tv_sec = header.written.seconds;
+	times[1].tv_nsec = flags & AS_WRITTEN ? header.written.nanoseconds : 0;
+	MUST(utimensat(maildir, INDEX_FILE, times, 0) == 0);
+}
+
+/* What other programs do. */
+
+/* The name of a file in cur (or new), and whether there is one. */
+static bool pick(int dir, unsigned number, char name[256])
+{
+	DIR *stream = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *entry;
+	bool found = false;
+
+	while ((entry = readdir(stream)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		strcpy(name, entry->d_name);
+		found = true;
+		if (number-- == 0)
+			break;
+	}
+	closedir(stream);
+	return found;
+}
+
+static void put(int dir, const char *name, size_t length)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return;
+	MUST(write(fd, "another\nsize\n", length) == (ssize_t)length);
+	close(fd);
+}
+
+static void disturb(struct input *input)
+{
+	unsigned what = input_octet(input), number = input_octet(input);
+	char name[256], other[256];
+	int dir = what & 8 ? new : cur;
+
+	touched = true;
+	snprintf(other, sizeof(other), "%u.M%uP1.host", 1000000000 + number / 2, number);
+	if (!pick(dir, number, name) && (what & 7) < 6)
+		return;
+	switch (what & 7) {
+	case 0:
+		name_in_cur(name, true, other, sizeof(other));
+		renameat(dir, name, cur, other);
+		break;
+	case 1:
+		unlinkat(dir, name, 0);
+		break;
+	case 2:
+		put(dir, name, number % 13);
+		break;
+	case 3:
+		unlinkat(dir, name, 0);
+		mkdirat(dir, name, 0700);
+		break;
+	case 4:
+		unlinkat(dir, name, 0);
+		symlinkat("../../secret", dir, name);
+		break;
+	case 5:
+		renameat(dir, name, new, other);
+		break;
+	case 6:
+		put(dir, other, 10);
+		break;
+	default:
+		unlinkat(maildir, INDEX_FILE, 0);
+	}
+}
+
+/* The session. */
+
+static int session;
+static struct input script;
+static char timestamp[AUTH_TIMESTAMP_MAX];
+
+/* What the monitor has to think of the session. */
+static struct {
+	enum { AUTHORIZATION, TRANSACTION, OVER } state;
+	bool secure;
+	bool must_end;  /* it has asked for what it may not have */
+	unsigned asked; /* the last request's kind */
+	uint64_t count; /* of messages */
+} model;
+
+static bool is_wrong_login(const struct request *request)
+{
+	return model.state != AUTHORIZATION || request->login.method >= AUTH_METHODS
+		|| !memchr(request->login.user, '\0', REQUEST_TEXT_MAX)
+		|| (request->login.method == AUTH_PASS
+			&& !memchr(request->login.secret, '\0', REQUEST_TEXT_MAX));
+}
+
+/* Whether there must be no other request after this one. */
+static bool must_end(const struct request *request)
+{
+	switch (request->kind) {
+	case REQUEST_STLS:
+		return model.state != AUTHORIZATION || model.secure;
+	case REQUEST_SIGN:
+		return model.state != AUTHORIZATION || !model.secure
+			|| request->sign.length > TLS_SIGN_MAX;
+	case REQUEST_TICKET:
+	case REQUEST_SECURED:
+		return model.state != AUTHORIZATION || !model.secure;
+	case REQUEST_LOGIN:
+		return is_wrong_login(request);
+	case REQUEST_OPEN:
+	case REQUEST_RECOUNT:
+		return model.state != TRANSACTION || request->number >= model.count;
+	case REQUEST_DELETED:
+	case REQUEST_FETCHED:
+		return model.state != TRANSACTION || request->number > 0;
+	case REQUEST_COMMIT:
+		return model.state != TRANSACTION;
+	default:
+		return true;
+	}
+}
+
+static void take_reply(const struct reply *reply)
+{
+	bool ok = reply->status == REPLY_OK;
+
+	if (model.asked == REQUEST_LOGIN) {
+		if (ok)
+			model.state = TRANSACTION;
+		else if (reply->status != REPLY_DENIED)
+			model.state = OVER;
+		if (ok)
+			model.count = reply->login.messages;
+	} else if (model.asked == REQUEST_COMMIT || (model.asked == REQUEST_STLS && ok)) {
+		model.state = OVER;
+	}
+}
+
+static void send_packet(const struct request *request)
+{
+	model.asked = request->kind;
+	model.must_end = must_end(request);
+	MUST(send(session, request, sizeof(*request), MSG_NOSIGNAL)
+		== (ssize_t)sizeof(*request));
+}
+
+static void add_text(char *field, char *text)
+{
+	memcpy(field, text, strnlen(text, REQUEST_TEXT_MAX - 1));
+	free(text);
+}
+
+/* Flags: 1 APOP, 2 with the right digest, 4 no such method, 8 and 16 texts without end. */
+static void add_login(struct request *request, struct input *input)
+{
+	unsigned flags = input_octet(input);
+	char text[AUTH_TIMESTAMP_MAX + REQUEST_TEXT_MAX];
+	unsigned char digest[AUTH_DIGEST_SIZE];
+	MD5_CTX context;
+
+	request->login.method = flags & 4 ? flags : flags & 1;
+	add_text(request->login.user, input_line(input));
+	add_text(request->login.secret, input_line(input));
+	if (flags & 2) {
+		snprintf(text, sizeof(text), "%s%s", timestamp, request->login.secret);
+		MD5Init(&context);
+		MD5Update(&context, (const uint8_t *)text, strlen(text));
+		MD5Final(digest, &context);
+		memcpy(request->login.secret, digest, AUTH_DIGEST_SIZE);
+	}
+	if (flags & 8)
+		memset(request->login.user, 'x', REQUEST_TEXT_MAX);
+	if (flags & 16)
+		memset(request->login.secret, 'x', REQUEST_TEXT_MAX);
+}
+
+static uint32_t number_of(unsigned octet)
+{
+	static const uint32_t large[] = {0x7fffffff, 0x80000000, UINT32_MAX};
+
+	return octet < 253 ? octet : large[octet - 253];
+}
+
+static void add_tls(struct request *request, struct input *input)
+{
+	unsigned octet = input_octet(input);
+
+	switch (request->kind) {
+	case REQUEST_SIGN:
+		request->sign.length = 4 * octet;
+		break;
+	case REQUEST_TICKET:
+		request->ticket.fresh = octet & 1;
+		request->ticket.name[0] = (unsigned char)octet;
+		break;
+	case REQUEST_SECURED:
+		request->secured.done = octet & 1;
+		request->secured.outcome.error = octet & 2;
+		request->secured.outcome.version = 0x0300 + octet % 6;
+		if (octet & 4)
+			memset(request->secured.outcome.subject, '\n', TLS_TEXT_MAX - 1);
+		if (octet & 8)
+			memset(request->secured.outcome.subject, 'x', TLS_TEXT_MAX);
+	}
+}
+
+static void add_number(struct request *request, struct input *input)
+{
+	unsigned marks;
+
+	request->number = number_of(input_octet(input));
+	marks = input_octet(input);
+	if (request->kind == REQUEST_END)
+		request->end.reason = request->number;
+	else
+		memcpy(request->marks, &marks, sizeof(marks));
+}
+
+static void send_request(unsigned kind, struct input *input)
+{
+	struct request request = {.kind = kind};
+
+	switch (kind) {
+	case REQUEST_LOGIN:
+		add_login(&request, input);
+		break;
+	case REQUEST_STLS:
+	case REQUEST_SIGN:
+	case REQUEST_TICKET:
+	case REQUEST_SECURED:
+		add_tls(&request, input);
+		break;
+	default:
+		add_number(&request, input);
+	}
+	touched |= kind == REQUEST_COMMIT;
+	send_packet(&request);
+}
+
+/* A packet of some size, which may have descriptors with it. */
+static void send_raw(struct input *input)
+{
+	static uint32_t data[256];
+	unsigned length = input_octet(input), fds = input_octet(input) % 3;
+	struct iovec part = {data, 4 * length};
+	union {
+		char space[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr header;
+	} control = {{0}};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	data[0] = input_octet(input);
+	if (length == 255)
+		part.iov_len = sizeof(struct request);
+	if (fds > 0) {
+		message.msg_control = control.space;
+		message.msg_controllen = CMSG_SPACE(fds * sizeof(int));
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(fds * sizeof(int));
+		memcpy(CMSG_DATA(&control.header), (int[2]){maildir, cur},
+			fds * sizeof(int));
+	}
+	touched = true; /* it may be a REQUEST_COMMIT */
+	model.asked = data[0];
+	model.must_end = part.iov_len != sizeof(struct request)
+		|| must_end((const struct request *)(const void *)data);
+	MUST(sendmsg(session, &message, MSG_NOSIGNAL) >= 0);
+}
+
+/* Only files that can only be read are handed over. */
+static void check_fd(int fd)
+{
+	struct stat status;
+
+	MUST(fstat(fd, &status) == 0 && S_ISREG(status.st_mode));
+	MUST(status.st_ino != secret.st_ino || status.st_dev != secret.st_dev);
+	MUST((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
+	close(fd);
+}
+
+static void hear(void)
+{
+	struct reply reply;
+	int fd;
+
+	for (;;) {
+		char octet;
+
+		if (recv(session, &octet, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+			return;
+		MUST(reply_receive(session, &reply, &fd) == 0);
+		MUST(reply.status <= REPLY_CHANGED);
+		if (fd >= 0) {
+			MUST(reply.status == REPLY_OK);
+			check_fd(fd);
+		}
+		take_reply(&reply);
+		/* The first is the greeting; no other has text. */
+		if (!timestamp[0] && reply.timestamp[0] == '<')
+			memcpy(timestamp, reply.timestamp, sizeof(timestamp));
+	}
+}
+
+/* What the low half of an octet stands for; the high half is the kind of any other request. */
+enum { DISTURB = 7, RAW = 8 };
+
+static const unsigned kinds[] = {REQUEST_LOGIN, REQUEST_OPEN, REQUEST_RECOUNT,
+	REQUEST_DELETED, REQUEST_FETCHED, REQUEST_COMMIT, REQUEST_END, [9] = REQUEST_STLS,
+	REQUEST_SIGN, REQUEST_TICKET, REQUEST_SECURED};
+
+/* One request, and what others do before it; false where there are no more. */
+static bool step(struct input *input)
+{
+	unsigned octet;
+
+	do {
+		if (input->left == 0)
+			return false;
+		octet = input_octet(input);
+		if ((octet & 15) == DISTURB)
+			disturb(input);
+	} while ((octet & 15) == DISTURB);
+	if ((octet & 15) == RAW)
+		send_raw(input);
+	else if ((octet & 15) < sizeof(kinds) / sizeof(kinds[0]))
+		send_request(kinds[octet & 15], input);
+	else
+		send_request(octet >> 4, input);
+	return true;
+}
+
+enum request_received __real_request_receive(int socket, struct request *request);
+enum request_received __wrap_request_receive(int socket, struct request *request);
+
+/* The monitor wants a request: what it answered is heard, and the next one sent. */
+enum request_received __wrap_request_receive(int socket, struct request *request)
+{
+	hear();
+	MUST(!model.must_end);
+	if (!step(&script))
+		shutdown(session, SHUT_RDWR);
+	return __real_request_receive(socket, request);
+}
+
+/* STLS ends a session, and another one goes on. */
+static void run(struct server *server, struct connection *c, bool secure)
+{
+	static struct monitor m;
+	bool again = true;
+
+	monitor_start(&m, server, c);
+	for (; again; secure = true) {
+		int pair[2];
+
+		MUST(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+		session = pair[1];
+		memset(&model, 0, sizeof(model));
+		model.asked = REQUEST_KINDS;
+		model.secure = secure;
+		again = monitor_run(&m, pair[0], SESSION, secure);
+		hear();
+		close(session);
+	}
+	monitor_close_connection(&m);
+}
+
+static void serve_script(unsigned flags)
+{
+	static char pattern[PATH_MAX], hostname[] = "host", file[40];
+	struct server server = {.conf = {.users = USERS_FILE,
+					.users_file = file,
+					.maildir = pattern,
+					.certificate_count = 1,
+					.hostname = hostname}};
+	struct connection c = {.peer = {"127.0.0.1", true},
+		.ends = {dup(users), dup(users), false, false},
+		.deadline = wire_now() + 60000};
+
+	snprintf(pattern, sizeof(pattern), "%s/%%u", root);
+	snprintf(file, sizeof(file), "%s", fuzz_path(users));
+	tls_is_broken = (flags & TLS_IS_BROKEN) && !(flags & SECURE);
+	tls_is_loaded = forgotten = false;
+	timestamp[0] = '\0';
+	if (flags & SECURE)
+		serve_load_tls(&server, false);
+	run(&server, &c, flags & SECURE);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint64_t fds = fuzz_fds();
+	unsigned flags;
+
+	fuzz_reset();
+	script = (struct input){data, size};
+	flags = input_octet(&script);
+	make_index(flags, &script);
+	serve_script(flags);
+	MUST(fuzz_fds() == fds);
+	if (touched)
+		make_messages();
+	return 0;
+}

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Writes the seeds: `tests/fuzz/seeds.py` makes tests/fuzz/corpus/TARGET/NAME anew.  What an
+input of a target holds stands at the head of TARGET.c."""
+import os
+import struct
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+
+
+def seed(target, name, data):
+    os.makedirs(os.path.join(TOP, target), exist_ok=True)
+    with open(os.path.join(TOP, target, name), "wb") as file:
+        file.write(data)
+
+
+def pieces(*sizes):
+    """How a text is cut."""
+    return bytes([len(sizes), *sizes])
+
+
+def many(times, octet):
+    """64 * times octets."""
+    return bytes([0xff, times]) + octet
+
+
+# line
+LINES = b"CAPA\r\nUSER alice\nPASS x y\r\r\n\r\n\nNOOP\r\n"
+seed("line", "whole", pieces() + LINES)
+seed("line", "octets", pieces(*[1] * 38) + LINES)
+seed("line", "cr-lf-parted", pieces(5, 1, 11, 2) + LINES)
+seed("line", "no-end", pieces(3) + b"NOOP\r\nQUI")
+seed("line", "nul", pieces(4) + b"NO\0OP\r\nNOOP\r\n\0\n")
+seed("line", "just-255", pieces() + many(3, b"a") + b"b" * 61 + b"\r\nNOOP\r\n")
+seed("line", "256", pieces() + many(3, b"a") + b"b" * 62 + b"\r\nNOOP\r\n")
+seed("line", "256-in-pieces", pieces(254, 1, 1, 1, 1) + many(4, b"a") + b"\r\nNOOP\r\n")
+seed("line", "buffer", pieces(232, 232) + many(80, b"P") + b"\nPASS\n" + many(80, b"\n"))
+
+# message
+MESSAGE = b"Subject: a\r\nTo: b\n\n.\n..\nbody\r\n\r\n.x\nno end"
+seed("message", "whole", bytes([2]) + pieces() + MESSAGE)
+seed("message", "octets", bytes([0]) + pieces(*[1] * len(MESSAGE)) + MESSAGE)
+seed("message", "lone-cr", bytes([1]) + pieces(3, 1) + b"\r\r\n\n\r.\n\r\n.\r")
+seed("message", "empty", bytes([0]) + pieces())
+seed("message", "no-body", bytes([9]) + pieces(7) + b"Header: only\n")
+seed("message", "parted-end", bytes([0]) + pieces(3, 1, 1) + b"a: b\r\n\r\nbody\r\n")
+
+# session
+LOGIN = b"USER alice\r\nPASS secret\r\n"
+
+
+def session(name, text, flags=0, cut=()):
+    seed("session", name, bytes([flags]) + pieces(*cut) + text)
+
+
+session("plain", LOGIN + b"STAT\r\nLIST\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n")
+session("apop", b"CAPA\r\nAPOP alice 0123456789abcdef0123456789abcdef\r\nUIDL\r\nQUIT\r\n", 1)
+session("all-messages", LOGIN + b"".join(b"RETR %d\r\n" % n for n in range(1, 9)) + b"QUIT\r\n")
+session("tops", LOGIN + b"TOP 1 0\r\nTOP 2 1\r\nTOP 3 9\r\ntop 4 1\r\nTOP 5 70\r\nQUIT\r\n")
+session("marks", LOGIN + b"DELE 2\r\nDELE 2\r\nRETR 2\r\nLIST\r\nRSET\r\nDELE 7\r\nUIDL 1\r\nQUIT\r\n")
+session("mistakes", b"NOOP\r\n\r\nPASS x\r\n" + LOGIN
+        + b"RETR\r\nRETR 0\r\nRETR x\r\nTOP 1\r\nTOP 1 x\r\nLIST 99999999999999999999\r\nLIST 1 2\r\n")
+session("in-pieces", LOGIN + b"STAT\r\nQUIT\r\n", 0, [1] * 20 + [3, 200, 7])
+session("silent", LOGIN + b"STAT\r\n", 0, [24, 0, 2, 0, 0, 0, 0])
+session("hangs-up", LOGIN + b"RETR 5\r\nRETR 5\r\nDELE 1\r\nQUIT\r\n", 0, [60, 255])
+session("remote", b"CAPA\r\n" + LOGIN, 2)
+session("stls", b"CAPA\r\nSTLS\r\n", 4)
+session("stls-broken", b"STLS\r\nSTLS x\r\nCAPA\r\n" + LOGIN + b"STLS\r\n", 12, [6])
+session("injection", b"STLS\r\nNOOP\r\n", 4)
+for user in (b"denied", b"last", b"permanent", b"dead"):
+    session(user.decode(), b"USER " + user + b"\r\nPASS x\r\nNOOP\r\n" + LOGIN)
+for user in (b"more", b"torn", b"garbage"):
+    session(user.decode(), b"USER " + user + b"\r\nPASS x\r\nUIDL 3\r\nLIST\r\nQUIT\r\n")
+
+# index
+RECORDS_AT, RECORD_SIZE = 256, 40
+
+
+def index(name, flags, number, records, names, count=None, capacity=None):
+    count = len(records) if count is None else count
+    capacity = len(records) if capacity is None else capacity
+    header = struct.pack("=8sIIQQ", b"pop3d\0\0\1", 0x01020304, RECORD_SIZE, count, capacity)
+    data = header.ljust(RECORDS_AT, b"\0") + b"".join(records) + names
+    seed("index", name, bytes([flags, number]) + data)
+
+
+def record(at, name_length, unique_length, flags=0, octets=100, size=99):
+    return struct.pack("=QQQHHHHQ", octets, size, at, name_length, unique_length, flags, 0, 0)
+
+
+AT = RECORDS_AT + 2 * RECORD_SIZE
+TWO = [record(AT, 10, 6), record(AT + 10, 6, 16, 3)]
+NAMES = b"1.host:2,S2.host0123456789abcdef"
+index("two", 3, 0, TWO, NAMES)
+index("wrong-checks", 1, 0, TWO, NAMES)
+index("shrinks", 3 | 8, 200, TWO, NAMES)
+index("amended", 3 | 16, 1, TWO, NAMES)
+index("updated", 3 | 32, 0, TWO, NAMES)
+index("room", 3 | 32, 1, TWO, NAMES, capacity=2)
+index("no-room", 3, 0, TWO, NAMES, count=2, capacity=1000)
+index("behind-the-end", 3, 1, [record(AT, 10, 6), record(1 << 40, 10, 6)], NAMES)
+index("bad-name", 3, 0, [record(RECORDS_AT + RECORD_SIZE, 5, 5)], b"../..")
+# Records and names that lie across the ends of the windows they are read by.
+AT = RECORDS_AT + 206 * RECORD_SIZE
+index("windows", 3, 205, [many(127, b"\0"), bytes(32), record(AT, 10, 6), record(AT + 8187, 6, 6)],
+      b"1.host:2,S" + bytes([0xff, 127]) + b"x" + b"y" * 60 + b"2.host", 206, 206)
+AT = RECORDS_AT + 2 * RECORD_SIZE
+index("name-window", 3, 1, [record(AT, 10, 6), record(AT + 8187, 6, 6)],
+      b"1.host:2,S" + bytes([0xff, 127]) + b"x" + b"y" * 49 + b"2.host")
+index("empty", 3 | 32, 3, [], b"")
+
+# users
+USERS = (b"# users\nalice:{PLAIN}secret:1000:1000::/home/alice::\n"
+         b"bob:$6$salt$hash:1001:1001:Bob:/home/bob:/bin/sh:maildir=/mail/%u\n"
+         b"carol:{SHA512-CRYPT}$6$salt$hash:1002:1002::::\n"
+         b"dave:!:1003:1003::::\nerin:{SSHA}x:1004:1004::::\nroot:{PLAIN}x:0:0::::\n"
+         b"frank@example.org:{CLEARTEXT}a b:1005:1005::/f::nice maildir=~/%d/%n\n")
+
+
+def users(name, user, password, text=USERS):
+    seed("users", name, user + b"\n" + password + b"\n" + text)
+
+
+users("plain", b"alice", b"secret")
+users("hash", b"bob", b"right")
+users("scheme", b"carol", b"right")
+users("wrong", b"alice", b"wrong")
+users("locked", b"dave", b"right")
+users("unknown-scheme", b"erin", b"x")
+users("root", b"root", b"x")
+users("domain", b"frank@example.org", b"a b")
+users("nobody", b"mallory", b"")
+users("twice", b"a", b"2", b"a:{PLAIN}1:1:1\na:{PLAIN}2:1:1\n")
+users("cr-nul", b"a", b"1", b"a:{PLAIN}1:1:1\r\na:{PLAIN}\0:1:1\na:{PLAIN}1:1:1")
+users("long-line", b"a", b"1", b"#" + many(63, b"x") + b"y" * 62 + b"\na:{PLAIN}1:1:1\n")
+users("too-long-line", b"a", b"1", b"#" + many(250, b"x") + b"\na:{PLAIN}1:1:1\n")
+users("long-password", b"a", b"right", b"a:" + many(16, b"x") + b":1:1\n")
+
+# conf
+seed("conf", "all", b"""# all keys
+users file /etc/pop3d.users
+maildir /var/mail/%d/%n
+plaintext never
+listen 127.0.0.1:110
+listen [::1]:110
+hostname mail.example.org
+auth_timeout 60
+idle_timeout 600
+max_connections 10
+max_per_address 5
+session_user nobody
+log stderr
+""")
+seed("conf", "tls", b"tls_certificate /etc/a.pem\ntls_key /etc/a.key\ntls_certificate /etc/b\n"
+     b"listen *:995 tls\ntls_min 1.3\ntls_client_ca /ca\nsandbox require\n")
+seed("conf", "tls-wrong", b"tls_key /k\ntls_certificate c\ntls_min 2\nlisten *:995 ssl\n-otls_certificate /c\n"
+     b"-otls_key /k\n-otls_key /k\n")
+seed("conf", "options", b"-ousers system\n-olog syslog\n-l*:110\nlisten :995\n-omaildir ~/Maildir\n")
+seed("conf", "listens", b"".join(b"listen h%d:1\n" % i for i in range(18)) + b"-olisten [a:b\n")
+seed("conf", "wrong", b"users\nusers file x\nmaildir x%x\nplaintext maybe\nlisten 1:99999\n"
+     b"hostname a b\nauth_timeout 0\nidle_timeout 599\nwhat now\nlog syslog # no\n")
+seed("conf", "spaces", b"  users \t file \t /u  \n\t# x\n\nlog\tstderr\t\nlog \n")
+seed("conf", "percents", b"maildir ~/%%%u%n/%d%%\n-omaildir /%\n")
+seed("conf", "long", b"maildir /" + many(30, b"x") + b"%u\nhostname " + many(4, b"h") + b"\n")
+seed("conf", "too-long", b"maildir /" + many(255, b"x") + b"\nlog stderr\r\nlog\0stderr\n")
+
+# monitor
+LOGIN_OPEN = b"\0\0alice\na\n"
+OPEN, RECOUNT, DELETED, FETCHED, COMMIT, END, DISTURB, RAW, STLS, SIGN, TICKET, SECURED = (
+    bytes([n]) for n in range(1, 13))
+
+
+def monitor(name, steps, flags=0, torn=b"\0"):
+    seed("monitor", name, bytes([flags]) + torn + steps)
+
+
+def disturb(what, number):
+    return DISTURB + bytes([what, number])
+
+
+OPENS = b"".join(OPEN + bytes([n, 0]) for n in range(8))
+QUIT = COMMIT + b"\0\0" + END + b"\0\0"
+monitor("plain", LOGIN_OPEN + OPENS + DELETED + b"\0\x05" + FETCHED + b"\0\xff" + QUIT)
+monitor("apop", b"\0\3alice\na\n" + OPENS + QUIT)
+monitor("denied", b"\0\0alice\nb\n\0\0who\nb\n\0\1alice\nb\n\0\0alice\na\n")
+monitor("no-such-kind", LOGIN_OPEN + b"\xfa\0\0")
+monitor("absent", b"\0\0none\na\n" + QUIT)
+monitor("beyond", LOGIN_OPEN + OPEN + b"\x08\0")
+monitor("stls", STLS + b"\0" + END + b"\x09\0" + SIGN + b"\x10" + TICKET + b"\3" + SECURED
+        + b"\5" + LOGIN_OPEN + OPENS + QUIT)
+monitor("tls", SIGN + b"\x80" + TICKET + b"\1" + TICKET + b"\2" + SECURED + b"\1" + LOGIN_OPEN
+        + QUIT, 32)
+monitor("tls-fails", SECURED + b"\2" + END + b"\x0a\0", 32)
+monitor("tls-broken", STLS + b"\0" + LOGIN_OPEN + QUIT, 64)
+monitor("signs-too-much", SIGN + b"\xff", 32)
+monitor("links", LOGIN_OPEN + b"".join(disturb(12, n) for n in range(4)) + OPENS + QUIT)
+monitor("out-of-turn", LOGIN_OPEN + LOGIN_OPEN)
+monitor("size", LOGIN_OPEN + RAW + b"\x10\1\1")
+monitor("settled", LOGIN_OPEN + OPENS + RECOUNT + b"\1\0" + QUIT, 15)
+monitor("new-is-read", LOGIN_OPEN + OPENS + DELETED + b"\0\xf0" + QUIT, 11)
+monitor("torn", LOGIN_OPEN + OPENS + QUIT, 31, b"\x18\1\7")
+monitor("others", disturb(14, 7) + LOGIN_OPEN + disturb(8, 0) + disturb(0, 1) + disturb(9, 1)
+        + disturb(2, 2) + OPENS + DELETED + b"\0\xff" + QUIT)
+monitor("others-later", LOGIN_OPEN + OPENS + disturb(3, 0) + disturb(4, 1) + disturb(13, 1)
+        + disturb(7, 0) + OPENS + RECOUNT + b"\4\0" + QUIT, 15)
