@@ -37,6 +37,9 @@ OBJECTS = auth.o capa.o conf.o index.o index_write.o landlock.o lines.o listen.o
 	request.o sandbox.o scan.o seccomp.o secure.o serve.o session.o stamp.o text.o tls_load.o transaction.o update.o \
 	users.o wire.o
 
+# -DPROOF in CPPFLAGS: see proof.h.
+OBJECTS += $(if $(findstring PROOF,$(CPPFLAGS)),proof.o)
+
 TLS_OBJECTS = certificate.o tls.o tls_ticket.o
 
 all: $(O)/pop3d $(O)/tls.so
@@ -64,11 +67,24 @@ $(O)/unit: tests/unit.c $(O)/message.o
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
 		$(LDFLAGS) -o $@ tests/unit.c $(O)/message.o
 
+$(O)/monitor: tests/monitor.c $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
+	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) $(RPATH) \
+		$(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(POP3D_LDLIBS) $(LDLIBS)
+
+# The same, with orders to break out: proof.h.
+$(O)/proof/pop3d: $(OBJECTS:%.o=%.c) proof.c Makefile
+	@$(MAKE) --no-print-directory O=$(O)/proof CPPFLAGS='$(CPPFLAGS) -DPROOF' $(O)/proof/pop3d
+
+$(O)/without: tests/without.c
+	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+
+TESTED = $(O)/fault.so $(O)/unit $(O)/monitor $(O)/proof/pop3d $(O)/without
+tested: all $(TESTED)
+
 # The suite, over $(O)/pop3d.  JOBS tests run at a time.
 JOBS = 4
-check: all $(O)/fault.so $(O)/unit
-	POP3D=$(abspath $(O)/pop3d) FAULT=$(abspath $(O)/fault.so) UNIT=$(abspath $(O)/unit) \
-		bats --jobs $(JOBS) $(BATSFLAGS) tests
+check: tested
+	BUILT=$(abspath $(O)) bats --jobs $(JOBS) $(BATSFLAGS) tests
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 \
@@ -107,7 +123,7 @@ format:
 	clang-format -i *.c *.h tests/*.c
 
 clean:
-	rm -rf build
-	rm -f *.o *.d pop3d tls.so fault.so unit
+	rm -rf build proof
+	rm -f *.o *.d pop3d tls.so fault.so unit monitor without
 
-.PHONY: all check install uninstall dist format clean
+.PHONY: all tested check install uninstall dist format clean

@@ -181,13 +181,26 @@ int listen_open(const struct conf *conf, struct listen_socket *sockets)
 
 /* Serving. */
 
+/* Each connection is a process group.  When its monitor has ended, so has its session, or it is
+ * ended here: the monitor itself may have had no right to. */
+static pid_t end_connection(void)
+{
+	siginfo_t child = {0};
+
+	if (waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) < 0
+		|| child.si_pid == 0)
+		return 0;
+	kill(-child.si_pid, SIGKILL);
+	return waitpid(child.si_pid, NULL, 0);
+}
+
 static void reap(struct listener *l)
 {
 	pid_t pid;
 	size_t i;
 
 	child_ended = 0;
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+	while ((pid = end_connection()) > 0) {
 		for (i = 0; i < l->child_count && l->children[i].pid != pid; i++)
 			;
 		if (i < l->child_count)
@@ -253,6 +266,7 @@ static void serve_child(struct listener *l, struct connection *c)
 {
 	size_t i;
 
+	setpgid(0, 0);
 	default_signals(l);
 	for (i = 0; i < l->fd_count; i++)
 		close(l->fds[i].fd);

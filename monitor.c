@@ -40,6 +40,11 @@ typedef bool handler(struct monitor *m, struct request *request);
 static handler handle_stls, handle_sign, handle_ticket, handle_secured, handle_login,
 	handle_open, handle_recount, handle_marks, handle_commit, handle_end;
 
+#ifdef PROOF
+#include "proof.h"
+static handler handle_try;
+#endif
+
 #define AUTHORIZATION MONITOR_AUTHORIZATION
 #define TRANSACTION MONITOR_TRANSACTION
 #define OVER MONITOR_OVER
@@ -59,6 +64,9 @@ static const struct {
 	[REQUEST_FETCHED] = {TRANSACTION, handle_marks},
 	[REQUEST_COMMIT] = {TRANSACTION, handle_commit},
 	[REQUEST_END] = {AUTHORIZATION | TRANSACTION | OVER, handle_end},
+#ifdef PROOF
+	[REQUEST_TRY] = {AUTHORIZATION | TRANSACTION, handle_try},
+#endif
 };
 
 static bool reply_status(struct monitor *m, enum reply_status status)
@@ -415,6 +423,13 @@ static bool handle_end(struct monitor *m, struct request *request)
 	m->state = OVER;
 	return false;
 }
+
+#ifdef PROOF
+static bool handle_try(struct monitor *m, struct request *request)
+{
+	return reply_status(m, (enum reply_status)proof_try(request->login.user));
+}
+#endif
 
 static bool hello(struct monitor *m)
 {

@@ -33,6 +33,9 @@ enum request_kind {
 	REQUEST_FETCHED, /* likewise */
 	REQUEST_COMMIT,  /* UPDATE: deletes */
 	REQUEST_END,
+#ifdef PROOF
+	REQUEST_TRY, /* proof.h, `login.user` is the text */
+#endif
 	REQUEST_KINDS
 };
 

@@ -6,6 +6,9 @@
 #include "sandbox.h"
 #include "landlock.h"
 #include "seccomp.h"
+#ifdef PROOF
+#include "proof.h"
+#endif
 
 #include <errno.h>
 #include <fcntl.h>
@@ -178,6 +181,10 @@ bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode)
 #ifndef SANDBOX_NONE
 	there.seccomp = seccomp_is_there();
 	there.landlock = landlock_is_there();
+#ifdef PROOF
+	there.seccomp &= !proof_without("seccomp");
+	there.landlock &= !proof_without("landlock");
+#endif
 	if (!there.seccomp)
 		strcat(missing, " seccomp");
 	if (!there.landlock)
@@ -185,6 +192,10 @@ bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode)
 #endif
 	if (user->started_as_root && there.root < 0)
 		there.root = open_empty();
+#ifdef PROOF
+	if (proof_without("chroot"))
+		there.root = -1;
+#endif
 	if (user->started_as_root && there.root < 0)
 		strcat(missing, " an-empty-directory");
 	if (missing[0])
@@ -199,6 +210,7 @@ bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode)
 /* Octets, descriptors and so on that no session comes near. */
 #define SESSION_MEMORY ((rlim_t)256 << 20)
 #define SESSION_DESCRIPTORS 32
+#define SESSION_SECONDS 3600 /* of the processor's time */
 
 static bool is_file(int fd)
 {
@@ -213,8 +225,9 @@ static int limit_session(const struct wire_ends *ends)
 	if (limit(RLIMIT_AS, SESSION_MEMORY) < 0)
 		return -1;
 #endif
-	if (limit(RLIMIT_NOFILE, SESSION_DESCRIPTORS) < 0 || limit(RLIMIT_NPROC, 0) < 0
-		|| limit(RLIMIT_CORE, 0) < 0)
+	if (limit(RLIMIT_CPU, SESSION_SECONDS) < 0
+		|| limit(RLIMIT_NOFILE, SESSION_DESCRIPTORS) < 0
+		|| limit(RLIMIT_NPROC, 0) < 0 || limit(RLIMIT_CORE, 0) < 0)
 		return -1;
 	/* A script may have its answers written to a file. */
 	return is_file(ends->out) ? 0 : limit(RLIMIT_FSIZE, 0);
@@ -230,7 +243,7 @@ void sandbox_session(const struct sandbox_user *user, struct wire_ends *ends, in
 	if (user->started_as_root
 		&& (setgroups(0, NULL) < 0 || become(user->uid, user->gid) < 0))
 		_exit(EX_OSERR);
-	/* Whatever ends the monitor ends the session. */
+	/* Whatever ends the monitor ends the session, as long as the two have the same rights. */
 	if (limit_session(ends) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0
 		|| prctl(PR_SET_DUMPABLE, 0) < 0
 		|| prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0

@@ -8,6 +8,11 @@
 #include <strings.h>
 
 static command_handler cmd_capa, cmd_unknown;
+#ifdef PROOF
+#include "proof.h"
+#include <errno.h>
+static command_handler cmd_xtry;
+#endif
 
 #define AUTHORIZATION STATE_AUTHORIZATION
 #define TRANSACTION STATE_TRANSACTION
@@ -35,6 +40,9 @@ static const struct command {
 	{"TOP", TRANSACTION, CAPA_TOP, 2, 2, false, cmd_top},
 	{"UIDL", TRANSACTION, CAPA_UIDL, 0, 1, false, cmd_uidl},
 	{"USER", AUTHORIZATION, CAPA_USER, 1, 1, false, cmd_user},
+#ifdef PROOF
+	{"XTRY", BOTH, CAPA_ALWAYS, 1, 1, true, cmd_xtry},
+#endif
 	{NULL, BOTH, CAPA_ALWAYS, 0, ARGUMENTS_MAX + 1, false, cmd_unknown},
 };
 
@@ -93,6 +101,29 @@ static enum next cmd_unknown(struct session *s, const struct arguments *argument
 	(void)arguments;
 	return reply_err(s, CODE_NONE, TEXT_UNKNOWN_COMMAND, 0, 0);
 }
+
+#ifdef PROOF
+/* `XTRY what`, or `XTRY monitor what`. */
+static enum next cmd_xtry(struct session *s, const struct arguments *arguments)
+{
+	const char *what = arguments->word[0];
+	struct request request = {.kind = REQUEST_TRY};
+	struct reply reply = {.status = 0};
+
+	if (strncmp(what, "monitor ", 8) != 0) {
+		reply.status = (uint32_t)proof_try(what);
+	} else {
+		strcpy(request.login.user, what + 8);
+		request_send(s->monitor, &request);
+		if (reply_receive(s->monitor, &reply, NULL) < 0)
+			reply.status = ESRCH;
+	}
+	wire_string(&s->wire, reply.status ? "-ERR " : "+OK ");
+	wire_string(&s->wire, reply.status ? strerrorname_np((int)reply.status) : "done");
+	wire_string(&s->wire, "\r\n");
+	return NEXT_COMMAND;
+}
+#endif
 
 /* The loop. */
 

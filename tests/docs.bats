@@ -68,7 +68,7 @@ load helper
 }
 
 @test "message.c agrees with a slow and obvious version (unit)" {
-	run "${UNIT:-$TOP/unit}"
+	run "$BUILT/unit"
 	[ "$status" = 0 ] || fail "$output"
 }
 

@@ -1,0 +1,665 @@
+/* The monitor, asked by a session that has been taken over: requests that are out of place, of the
+ * wrong size, with numbers and texts that are none, and random ones.
+ *
+ *   monitor CONFIG      of users joe, whose password is secret and who has three messages;
+ *                       with tls_certificate
+ *
+ * Prints TAP.  Each test has a monitor of its own, jailed as it is in pop3d. */
+#include "marks.h"
+#include "monitor.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MESSAGES 3
+#define PATIENCE 30000 /* milliseconds for an answer */
+#define RANDOM_RUNS 200
+
+static struct server server;
+
+/* A monitor, and the session's end of its socket. */
+struct run {
+	int socket, log;
+	int life; /* when this is closed, what stands for the session ends */
+	pid_t pid;
+	char words[4096]; /* its log */
+};
+
+static bool stls_over; /* what the monitor made of END_STLS */
+
+/* It has a process to wait for, as if that were the session. */
+static void be_monitor(int socket, int life, bool secure)
+{
+	struct connection c = {.ends = {-1, -1, false, false}, .tls = secure};
+	static struct monitor m;
+	pid_t session = fork();
+
+	if (session == 0) {
+		char octet;
+
+		close(socket);
+		close(2);
+		_exit(read(life, &octet, 1) != 0);
+	}
+	if (secure ? !serve_load_tls(&server, false) : false)
+		_exit(1);
+	c.deadline = wire_now() + 1000 * (int64_t)server.conf.auth_timeout;
+	strcpy(c.peer.address, "test");
+	c.ends.in = open("/dev/null", O_RDWR);
+	c.ends.out = dup(c.ends.in);
+	if (!sandbox_start(&server.user, server.conf.sandbox))
+		_exit(1);
+	monitor_start(&m, &server, &c);
+	_exit(monitor_run(&m, socket, session, secure) ? 2 : 0);
+}
+
+static void start(struct run *run, bool secure)
+{
+	int pair[2], log[2], life[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 || pipe(log) < 0
+		|| pipe(life) < 0)
+		exit(2);
+	run->pid = fork();
+	if (run->pid == 0) {
+		close(pair[0]);
+		dup2(log[1], 2);
+		close(log[0]);
+		close(log[1]);
+		close(life[1]);
+		be_monitor(pair[1], life[0], secure);
+	}
+	close(life[0]);
+	run->life = life[1];
+	close(pair[1]);
+	close(log[1]);
+	run->socket = pair[0];
+	run->log = log[0];
+}
+
+/* Closes the socket and waits.  Returns false where the monitor did not end as it should. */
+static bool finish(struct run *run)
+{
+	size_t length = 0;
+	ssize_t got;
+	int status;
+
+	close(run->socket);
+	close(run->life);
+	while (length < sizeof(run->words) - 1
+		&& (got = read(run->log, run->words + length,
+			    sizeof(run->words) - 1 - length))
+			> 0)
+		length += (size_t)got;
+	run->words[length] = '\0';
+	close(run->log);
+	waitpid(run->pid, &status, 0);
+	stls_over = WIFEXITED(status) && WEXITSTATUS(status) == 2;
+	return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || stls_over);
+}
+
+static void send_octets(const struct run *run, const void *data, size_t length)
+{
+	send(run->socket, data, length, MSG_NOSIGNAL);
+}
+
+static void ask(const struct run *run, const struct request *request)
+{
+	send_octets(run, request, sizeof(*request));
+}
+
+static void ask_kind(const struct run *run, uint32_t kind, uint32_t number)
+{
+	struct request request = {.kind = kind, .number = number};
+
+	ask(run, &request);
+}
+
+static void ask_login(const struct run *run, const char *secret)
+{
+	struct request request = {.kind = REQUEST_LOGIN, .login.method = AUTH_PASS};
+
+	strcpy(request.login.user, "joe");
+	strcpy(request.login.secret, secret);
+	ask(run, &request);
+}
+
+/* The status of the next reply, or -1 where there is none any more. */
+static int answer(const struct run *run)
+{
+	struct pollfd ready = {.fd = run->socket, .events = POLLIN};
+	struct reply reply;
+	int fd;
+
+	if (poll(&ready, 1, PATIENCE) <= 0 || reply_receive(run->socket, &reply, &fd) < 0)
+		return -1;
+	if (fd >= 0)
+		close(fd);
+	return (int)reply.status;
+}
+
+static bool start_logged_in(struct run *run)
+{
+	start(run, false);
+	if (answer(run) != REPLY_OK)
+		return false;
+	ask_login(run, "secret");
+	return answer(run) == REPLY_OK;
+}
+
+/* Whether what was asked has ended it, and the log says why. */
+static bool is_violation(struct run *run)
+{
+	bool silent = answer(run) == -1;
+
+	return finish(run) && silent && strstr(run->words, "reason=violation");
+}
+
+/* The tests. */
+
+static bool out_of_place(void)
+{
+	static const uint32_t before[] = {REQUEST_SIGN, REQUEST_TICKET, REQUEST_SECURED,
+		REQUEST_OPEN, REQUEST_RECOUNT, REQUEST_DELETED, REQUEST_FETCHED,
+		REQUEST_COMMIT};
+	static const uint32_t after[] = {REQUEST_STLS, REQUEST_SIGN, REQUEST_TICKET,
+		REQUEST_SECURED, REQUEST_LOGIN};
+	struct run run;
+	size_t i;
+
+	for (i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+		start(&run, false);
+		answer(&run);
+		ask_kind(&run, before[i], 0);
+		if (!is_violation(&run))
+			return false;
+	}
+	for (i = 0; i < sizeof(after) / sizeof(after[0]); i++) {
+		if (!start_logged_in(&run))
+			return false;
+		ask_kind(&run, after[i], 0);
+		if (!is_violation(&run))
+			return false;
+	}
+	return true;
+}
+
+static bool second_login(void)
+{
+	struct run run;
+
+	if (!start_logged_in(&run))
+		return false;
+	ask_login(&run, "secret");
+	return is_violation(&run);
+}
+
+static bool after_commit(void)
+{
+	uint32_t kind;
+	struct run run;
+
+	for (kind = 0; kind < REQUEST_KINDS; kind++) {
+		if (kind == REQUEST_END)
+			continue;
+		if (!start_logged_in(&run))
+			return false;
+		ask_kind(&run, REQUEST_COMMIT, 0);
+		if (answer(&run) != REPLY_OK)
+			return false;
+		ask_kind(&run, kind, 0);
+		if (!is_violation(&run))
+			return false;
+	}
+	return true;
+}
+
+static bool unknown_kinds(void)
+{
+	static const uint32_t kinds[]
+		= {REQUEST_KINDS, REQUEST_KINDS + 1, 0x80000000u, UINT32_MAX};
+	struct run run;
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		start(&run, false);
+		answer(&run);
+		ask_kind(&run, kinds[i], 0);
+		if (!is_violation(&run))
+			return false;
+	}
+	return true;
+}
+
+static bool wrong_sizes(void)
+{
+	static const size_t sizes[] = {
+		1, 4, 8, sizeof(struct request) - 1, sizeof(struct request) + 1, 65536};
+	static struct {
+		struct request request;
+		char more[65536];
+	} packet = {.request.kind = REQUEST_END};
+	struct run run;
+	size_t i;
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		start(&run, false);
+		answer(&run);
+		send_octets(&run, &packet, sizes[i]);
+		if (!is_violation(&run))
+			return false;
+	}
+	return true;
+}
+
+static bool texts_without_end(void)
+{
+	struct request request;
+	struct run run;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		memset(&request, 0, sizeof(request));
+		request.kind = REQUEST_LOGIN;
+		request.login.method = i < 2 ? AUTH_PASS
+			: i == 2             ? AUTH_METHODS
+					     : UINT32_MAX;
+		memset(i == 0 ? request.login.user : request.login.secret, 'x',
+			REQUEST_TEXT_MAX);
+		start(&run, false);
+		answer(&run);
+		ask(&run, &request);
+		if (!is_violation(&run))
+			return false;
+	}
+	return true;
+}
+
+static bool numbers(void)
+{
+	static const struct {
+		uint32_t kind, number;
+	} asked[] = {
+		{REQUEST_OPEN, MESSAGES},
+		{REQUEST_OPEN, UINT32_MAX},
+		{REQUEST_RECOUNT, MESSAGES},
+		{REQUEST_RECOUNT, 0x80000000u},
+		{REQUEST_DELETED, 1},
+		{REQUEST_DELETED, UINT32_MAX},
+		{REQUEST_FETCHED, 1},
+		{REQUEST_FETCHED, UINT32_MAX / REQUEST_MARKS + 1},
+	};
+	struct run run;
+	size_t i;
+
+	for (i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		if (!start_logged_in(&run))
+			return false;
+		ask_kind(&run, asked[i].kind, asked[i].number);
+		if (!is_violation(&run))
+			return false;
+	}
+	if (!start_logged_in(&run))
+		return false;
+	ask_kind(&run, REQUEST_OPEN, MESSAGES - 1);
+	return answer(&run) == REPLY_OK && finish(&run);
+}
+
+/* Marks for more messages than there are. */
+static bool surplus_marks(void)
+{
+	struct request request = {.kind = REQUEST_FETCHED};
+	struct run run;
+
+	if (!start_logged_in(&run))
+		return false;
+	memset(request.marks, 0xff, sizeof(request.marks));
+	ask(&run, &request);
+	request.kind = REQUEST_DELETED;
+	memset(request.marks, 0, sizeof(request.marks));
+	request.marks[0] = (unsigned char)(0xff << MESSAGES);
+	ask(&run, &request);
+	ask_kind(&run, REQUEST_COMMIT, 0);
+	if (answer(&run) != REPLY_OK)
+		return false;
+	ask_kind(&run, REQUEST_END, 0);
+	return finish(&run) && strstr(run.words, "deleted=0")
+		&& strstr(run.words, "left=3");
+}
+
+/* However quickly it asks. */
+static bool three_tries(void)
+{
+	struct run run;
+	int i, denied = 0, last = 0, status;
+
+	start(&run, false);
+	answer(&run);
+	for (i = 0; i < 10; i++)
+		ask_login(&run, i < 3 ? "wrong" : "secret");
+	while ((status = answer(&run)) != -1) {
+		denied += status == REPLY_DENIED;
+		last += status == REPLY_DENIED_LAST;
+	}
+	return finish(&run) && denied == 2 && last == 1
+		&& !strstr(run.words, "login address")
+		&& strstr(run.words, "reason=violation");
+}
+
+static bool tls_in_the_clear(void)
+{
+	struct request request = {.kind = REQUEST_END, .end.reason = END_STLS};
+	struct run run;
+
+	start(&run, false);
+	answer(&run);
+	ask(&run, &request);
+	return is_violation(&run);
+}
+
+static bool stls_once(void)
+{
+	struct run run;
+
+	start(&run, true);
+	answer(&run);
+	ask_kind(&run, REQUEST_STLS, 0);
+	if (!is_violation(&run))
+		return false;
+	start(&run, false);
+	answer(&run);
+	ask_kind(&run, REQUEST_STLS, 0);
+	if (answer(&run) != REPLY_OK)
+		return false;
+	/* Nothing but the end is left to it. */
+	ask_login(&run, "secret");
+	return is_violation(&run);
+}
+
+static bool stls_ends(void)
+{
+	struct request request = {.kind = REQUEST_END, .end.reason = END_STLS};
+	struct run run;
+
+	start(&run, false);
+	answer(&run);
+	ask_kind(&run, REQUEST_STLS, 0);
+	if (answer(&run) != REPLY_OK)
+		return false;
+	ask(&run, &request);
+	return finish(&run) && stls_over;
+}
+
+static bool one_signature(void)
+{
+	struct request request = {.kind = REQUEST_SIGN, .sign.length = 32};
+	struct run run;
+
+	start(&run, true);
+	answer(&run);
+	ask(&run, &request);
+	if (answer(&run) != REPLY_OK)
+		return false;
+	ask(&run, &request);
+	if (!is_violation(&run))
+		return false;
+	request.sign.length = TLS_SIGN_MAX + 1;
+	start(&run, true);
+	answer(&run);
+	ask(&run, &request);
+	return is_violation(&run);
+}
+
+/* Keys and certificates that there are not. */
+static bool odd_signatures(void)
+{
+	static const uint32_t lengths[] = {0, 1, 511, 512};
+	struct request request = {.kind = REQUEST_SIGN};
+	struct run run;
+	size_t i;
+
+	for (i = 0; i < 2 * sizeof(lengths) / sizeof(lengths[0]); i++) {
+		request.sign.number = i % 2 ? 0 : UINT32_MAX;
+		request.sign.padding = (uint32_t)i;
+		request.sign.length = lengths[i / 2];
+		start(&run, true);
+		answer(&run);
+		ask(&run, &request);
+		if (answer(&run) != REPLY_OK || !finish(&run))
+			return false;
+	}
+	return true;
+}
+
+static bool eight_tickets(void)
+{
+	struct run run;
+	int i;
+
+	start(&run, true);
+	answer(&run);
+	for (i = 0; i < 8; i++) {
+		ask_kind(&run, REQUEST_TICKET, 0);
+		if (answer(&run) != REPLY_OK)
+			return false;
+	}
+	ask_kind(&run, REQUEST_TICKET, 0);
+	return is_violation(&run);
+}
+
+static bool handshake_told_once(void)
+{
+	struct request request = {.kind = REQUEST_SECURED, .secured.done = 1};
+	struct run run;
+
+	start(&run, true);
+	answer(&run);
+	ask(&run, &request);
+	ask(&run, &request);
+	if (!is_violation(&run))
+		return false;
+	memset(request.secured.outcome.subject, 'x', TLS_TEXT_MAX);
+	start(&run, true);
+	answer(&run);
+	ask(&run, &request);
+	return is_violation(&run);
+}
+
+/* What a session says in the log has no line and no field of its own. */
+static bool told_in_the_log(void)
+{
+	struct request request = {.kind = REQUEST_SECURED, .secured.done = 1};
+	struct run run;
+
+	strcpy(request.secured.outcome.subject, "CN=x\nlogin address=1 user=root");
+	start(&run, true);
+	answer(&run);
+	ask(&run, &request);
+	request.secured.done = 0;
+	request.secured.outcome.error = UINT64_MAX;
+	ask_kind(&run, REQUEST_END, UINT32_MAX);
+	return finish(&run) && !strstr(run.words, "\nlogin")
+		&& !strstr(run.words, "user=root")
+		&& strstr(run.words, "subject=CN\\x3Dx\\x0Alogin");
+}
+
+static int count_descriptors(pid_t pid)
+{
+	char path[64];
+	int count = 0;
+	DIR *folder;
+
+	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
+	folder = opendir(path);
+	while (folder && readdir(folder))
+		count++;
+	if (folder)
+		closedir(folder);
+	return count;
+}
+
+/* The monitor takes none. */
+static bool descriptors(void)
+{
+	struct request request = {.kind = REQUEST_OPEN, .number = 0};
+	struct reply reply;
+	struct run run;
+	int i, before, after, fd;
+	char data[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec part = {&request, sizeof(request)};
+	struct msghdr message = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = data,
+		.msg_controllen = sizeof(data)};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &(int){2}, sizeof(int));
+	if (!start_logged_in(&run))
+		return false;
+	before = count_descriptors(run.pid);
+	for (i = 0; i < 10; i++) {
+		sendmsg(run.socket, &message, MSG_NOSIGNAL);
+		if (reply_receive(run.socket, &reply, &fd) < 0 || fd < 0)
+			return false;
+		close(fd);
+	}
+	after = count_descriptors(run.pid);
+	return finish(&run) && before == after;
+}
+
+/* Who asks and does not listen is given up. */
+static bool deaf(void)
+{
+	struct request request = {.kind = REQUEST_OPEN, .number = 0};
+	struct run run;
+	int i;
+
+	if (!start_logged_in(&run))
+		return false;
+	for (i = 0; i < 2000; i++) {
+		if (send(run.socket, &request, sizeof(request), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	return i < 2000 && finish(&run);
+}
+
+/* Who never asks, too. */
+static bool silent(void)
+{
+	struct run run;
+	char octet;
+
+	start(&run, false);
+	answer(&run);
+	return recv(run.socket, &octet, 1, 0) <= 0 && finish(&run)
+		&& strstr(run.words, "reason=violation");
+}
+
+static unsigned seed;
+
+static unsigned next(unsigned below)
+{
+	seed = seed * 1103515245u + 12345u;
+	return (seed >> 8) % below;
+}
+
+static void make_random(struct request *request)
+{
+	unsigned char *octets = (unsigned char *)request;
+	size_t i;
+
+	for (i = 0; i < sizeof(*request); i++)
+		octets[i] = next(3) ? 0 : (unsigned char)next(256);
+	/* Deleting is for the session to ask. */
+	do
+		request->kind = next(REQUEST_KINDS + 1);
+	while (request->kind == REQUEST_DELETED || request->kind == REQUEST_LOGIN);
+	if (next(2))
+		request->number = next(MESSAGES + 1);
+}
+
+/* Ends the monitor with status 0 at the latest when the test ends, whatever is asked. */
+static bool random_requests(void)
+{
+	struct run run;
+	int i, j;
+
+	for (i = 0; i < RANDOM_RUNS; i++) {
+		seed = (unsigned)i;
+		if (next(2))
+			start(&run, next(2));
+		else if (!start_logged_in(&run))
+			return false;
+		for (j = 0; j < 20; j++) {
+			struct request request;
+
+			make_random(&request);
+			send_octets(&run, &request,
+				next(50) ? sizeof(request) : next(sizeof(request)));
+		}
+		if (!finish(&run)) {
+			printf("# seed %d: %s\n", i, run.words);
+			return false;
+		}
+	}
+	return true;
+}
+
+static const struct {
+	const char *name;
+	bool (*test)(void);
+} tests[] = {
+	{"requests out of their place", out_of_place},
+	{"a second login", second_login},
+	{"anything after the commit", after_commit},
+	{"unknown kinds", unknown_kinds},
+	{"packets of the wrong size", wrong_sizes},
+	{"texts without an end, methods that there are not", texts_without_end},
+	{"numbers of messages that there are not", numbers},
+	{"marks for messages that there are not are nothing", surplus_marks},
+	{"three tries, however quickly it asks", three_tries},
+	{"the end for STLS without an STLS", tls_in_the_clear},
+	{"STLS once, and nothing after it", stls_once},
+	{"STLS ends it, and only for another session", stls_ends},
+	{"one signature", one_signature},
+	{"signatures of what is none", odd_signatures},
+	{"eight ticket keys", eight_tickets},
+	{"one report of the handshake", handshake_told_once},
+	{"the log has no line of the session's", told_in_the_log},
+	{"descriptors are not taken", descriptors},
+	{"a session that does not listen", deaf},
+	{"a session that never asks", silent},
+	{"random requests", random_requests},
+};
+
+int main(int argc, char **argv)
+{
+	struct conf_source source = {.file = argc > 1 ? argv[1] : NULL};
+	size_t i, count = sizeof(tests) / sizeof(tests[0]);
+	int status = 0;
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	if (conf_load(&server.conf, &source, log_report) > 0
+		|| sandbox_find_user(&server.user, server.conf.session_user))
+		return 2;
+	printf("1..%zu\n", count);
+	for (i = 0; i < count; i++) {
+		bool good = tests[i].test();
+
+		printf("%sok %zu %s\n", good ? "" : "not ", i + 1, tests[i].name);
+		status |= !good;
+	}
+	return status;
+}
