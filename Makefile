@@ -12,7 +12,9 @@ UNITDIR = $(PREFIX)/lib/systemd/system
 SYSCONFDIR = /etc
 XINETD = $(DESTDIR)$(SYSCONFDIR)/xinetd.d/pop3d
 INSTALL = install
-FILL = umask 022 && sed 's|@SBINDIR@|$(SBINDIR)|g'
+FILL = umask 022 && sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e '/@HARDENING@/r dist/hardening.conf' -e '/@HARDENING@/d'
+UNITS = pop3d.socket pop3d@.service pop3s.socket pop3s@.service \
+	pop3d-fork.socket pop3s-fork.socket pop3d-fork.service
 
 CC = cc
 CFLAGS = -O2 -g
@@ -95,21 +97,19 @@ install: all
 	$(INSTALL) -d -m 755 $(DESTDIR)$(LIBDIR)/empty
 	$(INSTALL) -m 644 man/pop3d.8 $(DESTDIR)$(MANDIR)/man8/pop3d.8
 	$(INSTALL) -m 644 man/pop3d.conf.5 $(DESTDIR)$(MANDIR)/man5/pop3d.conf.5
-	$(INSTALL) -m 644 README.md ARCHITECTURE.md CHANGES LICENSE $(DESTDIR)$(DOCDIR)
+	$(INSTALL) -m 644 README.md ARCHITECTURE.md SECURITY.md CHANGES LICENSE $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 755 conformance/pop3conform $(DESTDIR)$(DOCDIR)/conformance/pop3conform
 	$(INSTALL) -m 644 conformance/dovecot.expected $(DESTDIR)$(DOCDIR)/conformance
 	$(INSTALL) -m 644 dist/pop3d.conf $(DESTDIR)$(EXAMPLEDIR)/pop3d.conf
 	$(FILL) dist/inetd.conf >$(DESTDIR)$(EXAMPLEDIR)/inetd.conf
-	$(FILL) dist/pop3d.socket >$(DESTDIR)$(UNITDIR)/pop3d.socket
-	$(FILL) dist/pop3d@.service >$(DESTDIR)$(UNITDIR)/pop3d@.service
+	for unit in $(UNITS); do $(FILL) dist/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
 	test -e $(XINETD) || { $(FILL) dist/xinetd.conf >$(XINETD); }
 	$(INSTALL) -m 644 dist/fail2ban.conf \
 		$(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pop3d.conf
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/pop3d $(DESTDIR)$(MANDIR)/man8/pop3d.8 \
-		$(DESTDIR)$(MANDIR)/man5/pop3d.conf.5 $(DESTDIR)$(UNITDIR)/pop3d.socket \
-		$(DESTDIR)$(UNITDIR)/pop3d@.service \
+		$(DESTDIR)$(MANDIR)/man5/pop3d.conf.5 $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) \
 		$(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pop3d.conf
 	! { $(FILL) dist/xinetd.conf | cmp -s - $(XINETD); } || rm -f $(XINETD)
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(LIBDIR)

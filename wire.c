@@ -120,8 +120,15 @@ bool wire_secure(struct wire *wire, const struct tls_library *library, struct tl
 	return true;
 }
 
+/* A record of TLS, and less than which is not left over for one: a client that is handed the end
+ * of a listing in two pieces may wait for more. */
+#define RECORD 16384
+#define REST 128
+
 static ssize_t put(struct wire *wire, const char *data, size_t length, short *events)
 {
+	if (wire->tls && length > RECORD)
+		length = length < RECORD + REST ? RECORD - REST : RECORD;
 	if (wire->tls)
 		return wire->library->write(wire->tls, data, length, events);
 	*events = POLLOUT;

@@ -107,6 +107,212 @@ $CONF:10: hostname: has no value" ]
 	configure 'log file'; complains 'log: must be `syslog` or `stderr`'
 }
 
+@test "tls_certificate, tls_key, tls_client_ca: absolute paths; tls_min: 1.2 or 1.3" {
+	local key
+	make_certificates
+	for key in tls_certificate tls_client_ca; do
+		configure "$key certificate.pem"
+		complains "$CONF:5: $key: the path must begin with /"
+		configure "$key"
+		complains "$CONF:5: $key: has no value"
+	done
+	configure_tls rsa -- "tls_client_ca $PKI/ca.pem" 'tls_min 1.3'
+	check
+	[ "$status" = 0 ] && [ -z "$output" ] || fail "$output"
+	configure "tls_certificate $PKI/rsa.pem" 'tls_key rsa.key'
+	complains "$CONF:6: tls_key: the path must begin with /"
+	for key in 1 1.1 1.4 TLSv1.2; do
+		configure "tls_min $key"
+		complains "$CONF:5: tls_min: must be \`1.2\` or \`1.3\`"
+	done
+}
+
+@test "tls_key: after its tls_certificate, and only one for each" {
+	make_certificates
+	configure "tls_key $PKI/rsa.key" "tls_certificate $PKI/rsa.pem"
+	complains "$CONF:5: tls_key: must come after its tls_certificate"
+	configure "tls_certificate $PKI/rsa.pem" "tls_key $PKI/rsa.key" "tls_key $PKI/ec.key"
+	complains "$CONF:7: tls_key: the tls_certificate before it has a key already"
+	configure "tls_certificate $PKI/rsa.pem" "tls_certificate $PKI/ec.pem" "tls_key $PKI/ec.key"
+	complains "tls_key $PKI/rsa.pem: "
+}
+
+@test "tls_certificate: sixteen, not seventeen" {
+	local i keys=()
+	make_certificates
+	for ((i = 0; i < 16; i++)); do keys+=("tls_certificate $PKI/ec.pem" "tls_key $PKI/ec.key"); done
+	configure "${keys[@]}"
+	check
+	[ "$status" = 0 ] && [ -z "$output" ] || fail "$output"
+	configure "${keys[@]}" "tls_certificate $PKI/ec.pem"
+	complains "$CONF:37: tls_certificate: too many certificates"
+}
+
+@test "-o tls_certificate replaces all those of the file, and their keys" {
+	make_certificates
+	configure "tls_certificate $T/none.pem" "tls_key $T/none.key" "tls_certificate $T/none2.pem"
+	run -0 "$POP3D" -t -f "$CONF" -o "tls_certificate $PKI/rsa.pem" -o "tls_key $PKI/rsa.key"
+	[ -z "$output" ]
+	run -78 "$POP3D" -t -f "$CONF" -o "tls_key $PKI/rsa.key" -o "tls_certificate $PKI/rsa.pem"
+	[[ $output == '-o tls_key: must come after its tls_certificate'* ]] || fail "$output"
+	configure_tls rsa -- 'tls_min 1.2'
+	run -0 "$POP3D" -t -f "$CONF" -o 'tls_min 1.3'
+	run -78 "$POP3D" -t -f "$CONF" -o 'tls_min 1.1'
+	[[ $output == '-o tls_min: must be'* ]]
+}
+
+@test "TLS that is asked for needs a tls_certificate: -T, -l with ,tls, listen with tls, FileDescriptorName=pop3s" {
+	run -78 "$POP3D" -t -T -f "$CONF"
+	[ "$output" = '-T: there is no tls_certificate' ]
+	run -78 "$POP3D" -T -f "$CONF" </dev/null
+	[[ $output == *'-T: there is no tls_certificate' ]]
+	run -78 "$POP3D" -f "$CONF" -l 127.0.0.1:0,tls
+	[[ $output == *'tls: there is no tls_certificate' ]]
+	configure 'listen 127.0.0.1:0 tls'
+	complains 'listen: tls: there is no tls_certificate'
+	configure
+	PORT=$(free_port)
+	super systemd-socket-activate --fdname=pop3s -l "127.0.0.1:$PORT" "$POP3D" -f "$CONF"
+	wait_for grep -q 'LISTEN_FDNAMES: pop3s: there is no tls_certificate' "$T/super"
+}
+
+@test "FileDescriptorName=pop3s of a connection, without a certificate: no session in plain text" {
+	cat >"$T/connected.py" <<-'E'
+		import os, socket, subprocess, sys
+		ours, theirs = socket.socketpair()
+		ours.settimeout(60)
+		if (child := os.fork()) == 0:
+		    os.dup2(os.open("/dev/null", os.O_RDWR), 0)
+		    os.dup2(theirs.fileno(), 3)
+		    os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="pop3s")
+		    os.execv(sys.argv[1], sys.argv[1:])
+		theirs.close()
+		ours.shutdown(socket.SHUT_WR)
+		print(ours.recv(4096).decode(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+	E
+	run python3 "$T/connected.py" "$POP3D" -f "$CONF"
+	[[ $output != *+OK* ]] || fail "$output"
+	[[ $output == *' 78' ]] || fail "$output"
+}
+
+@test "-T without a certificate: the client of a super server gets no word in plain text" {
+	"$TESTS/talk" "$POP3D" -T -f "$CONF" 2>"$T/err" <<<'S$' || true
+	grep -q 'no greeting: None\|the connection is closed' "$T/err" || fail "$(cat "$T/err")"
+	grep -q -- '-T: there is no tls_certificate' "$T/err"
+}
+
+@test "listen: tls behind the address, and ,tls behind that of -l" {
+	make_certificates
+	configure_tls rsa -- 'listen 127.0.0.1:0 tls' "$(printf 'listen *:110\t  tls')" 'listen [::1]:110 tls' 'listen localhost:110,tls'
+	check
+	[ "$status" = 0 ] || fail "$output"
+	run -0 "$POP3D" -t -f "$CONF" -l 127.0.0.1:110,tls -l '[::1]:995,tls'
+	configure_tls rsa -- 'listen 127.0.0.1:0 ssl'
+	complains "$CONF:7: listen: must be \`address:port\`"
+	configure_tls rsa -- 'listen tls'
+	complains "$CONF:7: listen: must be \`address:port\`"
+}
+
+# a_key NAME ARGUMENT...: a key as genpkey(1) makes it, its certificate, and the configuration.
+a_key() {
+	local name=$T/$1
+	shift
+	openssl genpkey "$@" -out "$name.key" 2>/dev/null
+	openssl req -x509 -new -key "$name.key" -subj /CN=any -days 30 -out "$name.pem"
+	configure "tls_certificate $name.pem" "tls_key $name.key"
+}
+
+@test "-t: certificates and keys that are not there, not theirs, or no PEM" {
+	make_certificates
+	configure "tls_certificate $T/none.pem"
+	complains "tls_certificate $T/none.pem: No such file or directory"
+	configure "tls_certificate $PKI/rsa.pem" "tls_key $T/none.key"
+	complains "tls_key $T/none.key: No such file or directory"
+	configure "tls_certificate $T"
+	complains "tls_certificate $T: Is a directory"
+	for key in net-rsa.key ec.key; do
+		configure "tls_certificate $PKI/rsa.pem" "tls_key $PKI/$key"
+		complains "tls_key $PKI/$key: the key is not the one of the certificate"
+	done
+	: >"$T/empty"
+	configure "tls_certificate $T/empty"
+	complains "tls_certificate $T/empty: "
+	configure "tls_certificate $PKI/rsa.key"
+	complains "tls_certificate $PKI/rsa.key: "
+	configure "tls_certificate $PKI/rsa.pem"
+	complains "tls_key $PKI/rsa.pem: "
+	sed '3d' "$PKI/rsa.pem" >"$T/broken.pem"
+	configure "tls_certificate $T/broken.pem" "tls_key $PKI/rsa.key"
+	complains "tls_certificate $T/broken.pem: "
+	{ cat "$PKI/rsa.pem"; echo '-----BEGIN CERTIFICATE-----'; } >"$T/chain.pem"
+	configure "tls_certificate $T/chain.pem" "tls_key $PKI/rsa.key"
+	complains "tls_certificate $T/chain.pem: "
+	yes '' | head -c 200000 >"$T/large"
+	configure "tls_certificate $T/large"
+	complains "tls_certificate $T/large: the file is too large"
+	# Of two that are wrong both are named.
+	configure "tls_certificate $T/none.pem" "tls_certificate $T/none2.pem"
+	complains "$T/none.pem"
+	complains "$T/none2.pem"
+}
+
+@test "-t: an encrypted key is refused, and nobody is asked for a password" {
+	make_certificates
+	openssl pkey -in "$PKI/rsa.key" -aes128 -passout pass:x -out "$T/new.key"
+	openssl pkey -in "$PKI/rsa.key" -aes128 -passout pass:x -traditional -out "$T/old.key"
+	local key
+	for key in "$T/new.key" "$T/old.key"; do
+		configure "tls_certificate $PKI/rsa.pem" "tls_key $key"
+		run -78 timeout 20 setsid "$POP3D" -t -f "$CONF" </dev/null
+		[[ $output == "tls_key $key: "*encrypted* ]] || fail "$output"
+	done
+}
+
+@test "-t: keys that are too weak, too long, or of another kind" {
+	a_key 1024 -algorithm RSA -pkeyopt rsa_keygen_bits:1024
+	complains "1024.pem: "
+	# (Of five primes, which is quicker to make.)
+	a_key 8192 -algorithm RSA -pkeyopt rsa_keygen_bits:8192 -pkeyopt rsa_keygen_primes:5
+	complains "tls_key $T/8192.key: RSA keys may have 4096 bits, not more"
+	a_key ed25519 -algorithm ED25519
+	complains "tls_key $T/ed25519.key: the key must be an RSA or an ECDSA key"
+	a_key pss -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048
+	complains "tls_key $T/pss.key: the key must be an RSA or an ECDSA key"
+	# No TLS client asks for this curve.
+	a_key other -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1
+	complains "tls_key $T/other.key: "
+}
+
+@test "-t: certificates that have expired, or are not valid yet: warnings, exit status 0" {
+	make_certificates
+	configure_tls expired
+	check
+	[ "$status" = 0 ]
+	[ "$output" = "tls_certificate $PKI/expired.pem: warning: the certificate has expired" ]
+	configure_tls rsa
+	run env LD_PRELOAD="$FAKETIME_LIB" FAKETIME='@2020-01-01 00:00:00' "$POP3D" -t -f "$CONF"
+	[ "$status" = 0 ]
+	[ "$output" = "tls_certificate $PKI/rsa.pem: warning: the certificate is not valid yet" ]
+}
+
+@test "-t: warns of a key that all users can read" {
+	make_certificates
+	cp "$PKI/rsa.key" "$T/open.key"
+	chmod 644 "$T/open.key"
+	configure "tls_certificate $PKI/rsa.pem" "tls_key $T/open.key"
+	check
+	[ "$status" = 0 ]
+	[ "$output" = "tls_key $T/open.key: warning: all users can read the key" ]
+}
+
+@test "-t: tls_client_ca that is not there, or holds no certificate" {
+	make_certificates
+	configure_tls rsa -- "tls_client_ca $T/none.pem"
+	complains "tls_client_ca $T/none.pem: No such file or directory"
+	configure_tls rsa -- "tls_client_ca $PKI/rsa.key"
+	complains "tls_client_ca $PKI/rsa.key: "
+}
+
 @test "listen: address and port, IPv6 in brackets, all addresses" {
 	local value
 	for value in 110 localhost '::1:110' '[::1]' 127.0.0.1:x 127.0.0.1:65536 127.0.0.1: \
@@ -286,7 +492,7 @@ $CONF:10: hostname: has no value" ]
 		grep -q "^@test .*\<$word\>" "$TESTS"/*.bats || fail "no test is named after $word"
 	done
 	for word in $("$POP3D" -V | sed -n 's/^capabilities://p'); do
-		grep -q "S[:~] $word" "$TESTS"/protocol.bats || fail "no test expects $word"
+		grep -q "S[:~] $word" "$TESTS"/protocol.bats "$TESTS"/tls.bats || fail "no test expects $word"
 	done
 	[ "$("$POP3D" -V | wc -w)" -gt 30 ]
 }

@@ -40,11 +40,13 @@ load helper
 	local file
 	for file in share/man/man8/pop3d.8 share/man/man5/pop3d.conf.5 share/doc/pop3d/README.md \
 		share/doc/pop3d/examples/pop3d.conf share/doc/pop3d/examples/inetd.conf \
-		lib/systemd/system/pop3d.socket lib/systemd/system/pop3d@.service; do
+		share/doc/pop3d/SECURITY.md lib/pop3d/tls.so lib/systemd/system/pop3d.socket \
+		lib/systemd/system/pop3d@.service lib/systemd/system/pop3d-fork.service; do
 		[ -s "$T/root/usr/local/$file" ] || fail "$file"
 	done
 	[ -s "$T/root/etc/xinetd.d/pop3d" ] && [ -s "$T/root/etc/fail2ban/filter.d/pop3d.conf" ]
-	run ! grep -r '@SBINDIR@' "$T/root"
+	run ! grep -r '@[A-Z]*@' "$T/root/usr/local/lib/systemd" "$T/root/etc"
+	[ -d "$T/root/usr/local/lib/pop3d/empty" ] && [ -z "$(ls -A "$T/root/usr/local/lib/pop3d/empty")" ]
 	[ -x "$T/root/usr/local/share/doc/pop3d/conformance/pop3conform" ]
 	# What an administrator has changed stays.
 	echo '# mine' >>"$T/root/etc/xinetd.d/pop3d"
@@ -60,9 +62,9 @@ load helper
 # bats test_tags=plain
 @test "the systemd units are right (systemd-analyze verify)" {
 	make -s -C "$TOP" PREFIX="$T/usr" SYSCONFDIR="$T/etc" install
-	cp "$T/usr/lib/systemd/system/pop3d@.service" "$T/usr/lib/systemd/system/pop3d@1.service"
-	run systemd-analyze verify --man=no "$T/usr/lib/systemd/system/pop3d.socket" \
-		"$T/usr/lib/systemd/system/pop3d@1.service"
+	local units=$T/usr/lib/systemd/system name
+	for name in pop3d pop3s; do cp "$units/$name@.service" "$units/$name@1.service"; done
+	run systemd-analyze verify --man=no "$units"/*.socket "$units"/*@1.service "$units"/pop3d-fork.service
 	[ "$status" = 0 ] || fail "$output"
 	run ! grep -E 'pop3d' <<<"$output"
 }

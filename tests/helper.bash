@@ -1,14 +1,16 @@
 # shellcheck shell=bash disable=SC2119,SC2120,SC2034,SC2312 # arguments may be left out
 # What the tests share.  Each test has a Maildir of its own, a configuration and one user:
-# joe, whose password is secret.  POP3D is the program under test.
+# joe, whose password is secret.  BUILT is where make has put what is tested; POP3D may be another
+# program, such as one that runs it under valgrind.
 
 bats_require_minimum_version 1.5.0
 
 TESTS=$BATS_TEST_DIRNAME
 case $TESTS in */root) TESTS=${TESTS%/root} ;; esac
 TOP=${TESTS%/*}
-POP3D=${POP3D:-$TOP/pop3d}
-FAULT=${FAULT:-$TOP/fault.so}
+BUILT=${BUILT:-$TOP}
+POP3D=${POP3D:-$BUILT/pop3d}
+FAULT=${FAULT:-$BUILT/fault.so}
 FAKETIME_LIB=${FAKETIME_LIB:-$(dpkg -L libfaketime 2>/dev/null | grep '/libfaketime.so.1$')}
 export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-300}
 
@@ -61,6 +63,68 @@ put() {
 	own "$MAILDIR/$1/$2"
 }
 
+# Certificates, made once in a run: $PKI/NAME.pem and, where they have one, $PKI/NAME.key.
+PKI=$BATS_RUN_TMPDIR/pki
+
+# certify NAME SUBJECT EXTENSIONS KEY...: a certificate by $PKI/$CA; KEY is for genpkey(1).
+certify() {
+	local name=$1 subject=$2 extensions=$3
+	shift 3
+	openssl genpkey "$@" -out "$PKI/$name.key"
+	openssl req -new -key "$PKI/$name.key" -subj "$subject" -out "$PKI/$name.csr"
+	# shellcheck disable=SC2086
+	${AT:-} openssl x509 -req -in "$PKI/$name.csr" -CA "$PKI/$CA.pem" -CAkey "$PKI/$CA.key" \
+		-set_serial "0x$(openssl rand -hex 8)" -days "${DAYS:-30}" -out "$PKI/$name.pem" \
+		-extfile <(printf '%b' "$extensions")
+}
+
+# The servers' certificates are by sub, which is by ca.  rsa and ec are for pop.example.org, for
+# localhost and 127.0.0.1, net-rsa and net-ec for pop.example.net, wild for *.example.com;
+# joe and late (expired) are clients', foreign is one that nobody knows.
+make_certificates() {
+	local CA=ca names='DNS:pop.example.org,DNS:localhost,IP:127.0.0.1'
+	local rsa='-algorithm RSA -pkeyopt rsa_keygen_bits:2048'
+	local ec='-algorithm EC -pkeyopt ec_paramgen_curve:P-256'
+	mkdir -p "$PKI"
+	# shellcheck disable=SC2086
+	(
+		set -e
+		flock 9
+		[ ! -e "$PKI/done" ] || exit 0
+		openssl genpkey $ec -out "$PKI/ca.key"
+		openssl req -x509 -new -key "$PKI/ca.key" -subj '/O=pop3d tests/CN=root' -days 30 -out "$PKI/ca.pem"
+		certify sub '/O=pop3d tests/CN=between' 'basicConstraints=critical,CA:true\n' $ec
+		CA=sub
+		certify rsa /CN=pop.example.org "subjectAltName=$names\n" $rsa
+		certify ec /CN=pop.example.org "subjectAltName=$names\n" $ec
+		certify net-rsa /CN=pop.example.net 'subjectAltName=DNS:pop.example.net\n' $rsa
+		certify net-ec /CN=pop.example.net 'subjectAltName=DNS:pop.example.net\n' $ec
+		certify wild /CN=wild 'subjectAltName=DNS:*.example.com\n' $ec
+		CA=ca
+		certify joe '/O=pop3d tests/CN=joe' 'extendedKeyUsage=clientAuth\n' $ec
+		AT="faketime 2020-01-01" DAYS=1 certify late '/O=pop3d tests/CN=late' 'extendedKeyUsage=clientAuth\n' $ec
+		AT="faketime 2020-01-01" DAYS=1 certify expired /CN=pop.example.org "subjectAltName=$names\n" $ec
+		openssl req -x509 -newkey rsa:2048 -nodes -keyout "$PKI/foreign.key" -subj '/CN=joe' -days 30 \
+			-out "$PKI/foreign.pem"
+		for name in rsa ec net-rsa net-ec wild; do cat "$PKI/sub.pem" >>"$PKI/$name.pem"; done
+		touch "$PKI/done"
+	) 9>"$PKI/lock" 2>"$T/openssl" || {
+		cat "$T/openssl"
+		return 1
+	}
+}
+
+# configure_tls NAME... [-- LINE...]: the configuration with these certificates.
+configure_tls() {
+	local lines=()
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		lines+=("tls_certificate $PKI/$1.pem" "tls_key $PKI/$1.key")
+		shift
+	done
+	[ $# = 0 ] || shift
+	configure "${lines[@]}" "$@"
+}
+
 # Three messages: 65, 36 and 23 octets on the wire.
 three_messages() {
 	printf 'From: one@example.org\nSubject: one\n\nfirst line\n.dot\n..dots\n' |
@@ -76,17 +140,21 @@ settle() {
 
 # dialog: lets talk(1) run the script on standard input in lock step over a socket and,
 # on the same Maildir, as one pipelined piece over pipes.  `after`, where a test defines
-# it, looks at what each has left.
+# it, looks at what each has left.  MODES holds talk's options for each time; with --tls among
+# them, pop3d gets -T.
+MODES=('' '--pipelined --pipes')
 dialog() {
-	local script status=0 mode
+	local script status=0 mode tls
 	script=$(cat)
 	rm -rf "$T/before"
 	cp -a "$MAILDIR" "$T/before"
-	for mode in '' '--pipelined --pipes'; do
+	for mode in "${MODES[@]}"; do
 		rm -rf "$MAILDIR"
 		cp -a "$T/before" "$MAILDIR"
+		tls=
+		[[ " $mode " != *' --tls '* ]] || tls=-T
 		# shellcheck disable=SC2086
-		printf '%s\n' "$script" | "$TESTS/talk" $mode "$POP3D" -f "$CONF" 2>>"$LOG" || {
+		printf '%s\n' "$script" | "$TESTS/talk" $mode "$POP3D" $tls -f "$CONF" 2>>"$LOG" || {
 			tail -n 3 "$LOG"
 			echo "(mode: ${mode:-lock step})"
 			return 1
@@ -179,6 +247,13 @@ start_listening() {
 	SERVER=$!
 	wait_for grep -q 'listening address' "$T/listening"
 	PORT=$(sed -n 's/.*listening address=.* port=//p' "$T/listening" | head -n 1)
+}
+
+# start_listening_tls [ARGUMENT...]: likewise, with TLS_PORT beside PORT.
+start_listening_tls() {
+	start_listening -l 127.0.0.1:0,tls "$@"
+	wait_for grep -q 'listening .* tls$' "$T/listening"
+	TLS_PORT=$(sed -n 's/.*listening address=.* port=\([0-9]*\) tls$/\1/p' "$T/listening" | head -n 1)
 }
 
 stop_listening() {
