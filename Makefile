@@ -25,11 +25,9 @@ HARDEN_SO_LDFLAGS = -Wl,-z,relro,-z,now
 # Where objects and the program go, for builds beside one another.
 O = .
 
-# Where tls.so is looked for: beside the program, where it was installed, and for who moves both.
-RPATH = -Wl,-rpath,'$$ORIGIN:$(LIBDIR):$$ORIGIN/../lib/pop3d'
 
 POP3D_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
-	-DVERSION='"$(VERSION)"' -DEMPTY_DIR='"$(LIBDIR)/empty"' -MMD -MP
+	-DVERSION='"$(VERSION)"' -DEMPTY_DIR='"$(LIBDIR)/empty"' -DTLS_OBJECT='"$(LIBDIR)/tls.so"' -MMD -MP
 POP3D_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings \
 	-Wmissing-prototypes $(HARDEN_CFLAGS)
 POP3D_LDLIBS = -lcrypt -lmd -ldl
@@ -47,7 +45,7 @@ TLS_OBJECTS = certificate.o tls.o tls_ticket.o
 all: $(O)/pop3d $(O)/tls.so
 
 $(O)/pop3d: $(OBJECTS:%=$(O)/%)
-	$(CC) $(CFLAGS) $(HARDEN_LDFLAGS) $(RPATH) $(LDFLAGS) -o $@ $(OBJECTS:%=$(O)/%) \
+	$(CC) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS:%=$(O)/%) \
 		$(POP3D_LDLIBS) $(LDLIBS)
 
 $(O)/tls.so: $(TLS_OBJECTS:%=$(O)/%)
@@ -70,7 +68,7 @@ $(O)/unit: tests/unit.c $(O)/message.o
 		$(LDFLAGS) -o $@ tests/unit.c $(O)/message.o
 
 $(O)/monitor: tests/monitor.c $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
-	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) $(RPATH) \
+	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
 		$(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(POP3D_LDLIBS) $(LDLIBS)
 
 # The same, with orders to break out: proof.h.

@@ -108,12 +108,32 @@ static int accept_any(int good, X509_STORE_CTX *store)
 	return 1;
 }
 
+/* What a ticket says of its client is good for as long as the authorities are the same. */
+static bool tie_tickets(SSL_CTX *context, const char *file)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE], block[4096];
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	BIO *bio = BIO_new_file(file, "r");
+	unsigned length = 0;
+	bool good = md && bio && EVP_DigestInit_ex2(md, EVP_sha256(), NULL);
+	int got;
+
+	while (good && (got = BIO_read(bio, block, sizeof(block))) > 0)
+		good = EVP_DigestUpdate(md, block, (size_t)got);
+	good = good && EVP_DigestFinal_ex(md, digest, &length)
+		&& SSL_CTX_set_session_id_context(context, digest, length) == 1;
+	BIO_free(bio);
+	EVP_MD_CTX_free(md);
+	return good;
+}
+
 static bool set_client_ca(SSL_CTX *context, const char *file, conf_report *report)
 {
 	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(file);
 	char text[LOG_LINE_MAX];
 
-	if (names && SSL_CTX_load_verify_locations(context, file, NULL) == 1) {
+	if (names && SSL_CTX_load_verify_locations(context, file, NULL) == 1
+		&& tie_tickets(context, file)) {
 		SSL_CTX_set_client_CA_list(context, names);
 		SSL_CTX_set_verify(context, SSL_VERIFY_PEER, accept_any);
 		return true;

@@ -173,7 +173,9 @@ static bool is_line_of(const char *line, const char *name)
 {
 	size_t length = strlen(name);
 
-	return strncmp(line, name, length) == 0 && line[length] == ':';
+	/* A name with a colon could be the beginning of another user's line. */
+	return strncmp(line, name, length) == 0 && line[length] == ':'
+		&& !memchr(name, ':', length);
 }
 
 static enum users_found find_in_file(

@@ -283,6 +283,7 @@ a_key() {
 	complains "tls_key $T/other.key: "
 }
 
+# bats test_tags=clock
 @test "-t: certificates that have expired, or are not valid yet: warnings, exit status 0" {
 	make_certificates
 	configure_tls expired

@@ -234,7 +234,6 @@ limit_of() {
 	[[ $output == *'sandbox: must be `try` or `require`' ]]
 }
 
-# bats test_tags=plain
 @test "the monitor, asked by a session that has been taken over" {
 	three_messages
 	make_certificates

@@ -35,6 +35,8 @@ struct run {
 };
 
 static bool stls_over; /* what the monitor made of END_STLS */
+static char
+	last_words[4096]; /* the last monitor's log, for who looks for what is wrong */
 
 /* It has a process to wait for, as if that were the session. */
 static void be_monitor(int socket, int life, bool secure)
@@ -102,6 +104,7 @@ static bool finish(struct run *run)
 		length += (size_t)got;
 	run->words[length] = '\0';
 	close(run->log);
+	memcpy(last_words, run->words, sizeof(last_words));
 	waitpid(run->pid, &status, 0);
 	stls_over = WIFEXITED(status) && WEXITSTATUS(status) == 2;
 	return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || stls_over);
@@ -140,7 +143,12 @@ static int answer(const struct run *run)
 	struct reply reply;
 	int fd;
 
-	if (poll(&ready, 1, PATIENCE) <= 0 || reply_receive(run->socket, &reply, &fd) < 0)
+	if (poll(&ready, 1, PATIENCE) <= 0)
+		return -1;
+	/* A monitor that has ended with requests unread is told before its last reply. */
+	errno = 0;
+	if (reply_receive(run->socket, &reply, &fd) < 0
+		&& (errno != ECONNRESET || reply_receive(run->socket, &reply, &fd) < 0))
 		return -1;
 	if (fd >= 0)
 		close(fd);
@@ -610,7 +618,7 @@ static bool random_requests(void)
 				next(50) ? sizeof(request) : next(sizeof(request)));
 		}
 		if (!finish(&run)) {
-			printf("# seed %d: %s\n", i, run.words);
+			printf("# seed %d\n", i);
 			return false;
 		}
 	}
@@ -659,6 +667,8 @@ int main(int argc, char **argv)
 		bool good = tests[i].test();
 
 		printf("%sok %zu %s\n", good ? "" : "not ", i + 1, tests[i].name);
+		if (!good)
+			printf("# %s\n", last_words);
 		status |= !good;
 	}
 	return status;

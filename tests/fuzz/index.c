@@ -189,8 +189,15 @@ static void change(struct index *index, uint64_t number, unsigned flags)
 	bool right = !(flags & SHRINK) && index_verify(index) == 0;
 	uint64_t count = index->header.count;
 
+	struct index_record record;
+
 	if (number >= count)
 		update.change_count = 0;
+	/* A new name has the base, and so the unique-id, of the old one. */
+	else if (index_record(index, number, &record) < 0
+		|| (!(record.flags & INDEX_HASHED)
+			&& record.unique_length > strlen("1.another:2,RS")))
+		right = false;
 	if (flags & UPDATE) {
 		if (number % 3 == 0)
 			changes[0].kind = INDEX_GONE, update.change_count %= 2;

@@ -202,3 +202,87 @@ monitor("others", disturb(14, 7) + LOGIN_OPEN + disturb(8, 0) + disturb(0, 1) + 
         + disturb(2, 2) + OPENS + DELETED + b"\0\xff" + QUIT)
 monitor("others-later", LOGIN_OPEN + OPENS + disturb(3, 0) + disturb(4, 1) + disturb(13, 1)
         + disturb(7, 0) + OPENS + RECOUNT + b"\4\0" + QUIT, 15)
+
+# tls
+RAW, ASKS_CLIENT, ONLY_1_3, NO_SIGNATURE, NO_TICKET, OLD_TICKET, RESET, SHORT_PUT = (
+    1 << n for n in range(8))
+MOST_1_2, OLD_VERSIONS, RESUMES, HAS_NAME, HAS_CERTIFICATE, FOREIGN, GROUP_FIRST, RSA_ONLY = (
+    1 << n for n in range(8))
+RENEGOTIATES, UPDATES_KEY, NEVER_READS, GOES = (4 << n for n in range(4))
+
+
+def sized(octets, data):
+    return len(data).to_bytes(octets, "big") + data
+
+
+def hello(*extensions, version=0x0303, session=b"", ciphers=b"\x13\x01\x13\x03\xc0\x2b\xc0\x2f"):
+    """A ClientHello in a record of its own."""
+    body = (version.to_bytes(2, "big") + bytes(range(32)) + sized(1, session) + sized(2, ciphers)
+            + b"\1\0" + sized(2, b"".join(extensions)))
+    return b"\x16\3\1" + sized(2, b"\1" + sized(3, body))
+
+
+def extension(kind, data):
+    return kind.to_bytes(2, "big") + sized(2, data)
+
+
+def identity(number):
+    """Long enough to be a ticket."""
+    return sized(2, bytes([number]) * 96) + b"\0\0\1\0"
+
+
+def shared_keys(count):
+    return extension(41, sized(2, b"".join(identity(n) for n in range(count)))
+                     + sized(2, sized(1, bytes(32)) * count))
+
+
+NAME = extension(0, sized(2, b"\0" + sized(2, b"pop.example.org")))
+GROUPS = extension(10, sized(2, b"\0\x1d\0\x17\0\x18"))
+ALGORITHMS = extension(13, sized(2, b"\4\3\x08\4\4\1\5\3\x08\5"))
+BASE = GROUPS + ALGORITHMS + extension(11, b"\1\0") + extension(23, b"") + extension(0xff01, b"\0")
+VERSIONS = extension(43, sized(1, b"\3\4\3\3")) + extension(45, b"\1\1")
+SHARE = extension(51, sized(2, b"\0\x1d" + sized(2, b"\x09" + bytes(31))))
+NO_SHARE = extension(51, sized(2, b""))
+POP3, IMAP = (extension(16, sized(2, sized(1, name))) for name in (b"pop3", b"imap"))
+TICKET = extension(35, bytes(range(160)))
+
+
+def tls(name, rest, flags=0, choices=(0, 0), lengths=(1, 1), cut=()):
+    seed("tls", name, bytes([flags, *choices, *lengths]) + pieces(*cut) + rest)
+
+
+def edit(kind, after, octet=0, to_client=False):
+    return bytes([kind << 1 | to_client]) + after.to_bytes(2, "little") + bytes([octet])
+
+
+FLIP, INSERT, DROP, CUT = range(4)
+tls("hello-1.2", hello(BASE, TICKET, NAME, POP3), RAW)
+tls("hello-1.2-no-ticket", hello(BASE, extension(35, b"")), RAW, cut=[1, 4, 1, 0, 60])
+tls("hello-1.3", hello(BASE, NAME, VERSIONS, SHARE, POP3, session=bytes(32)), RAW)
+tls("hello-1.3-again", hello(BASE, VERSIONS, NO_SHARE) * 2, RAW)
+tls("hello-1.3-ticket", hello(BASE, VERSIONS, SHARE, shared_keys(1)), RAW)
+tls("hello-tickets", hello(BASE, VERSIONS, SHARE, shared_keys(12)), RAW)
+tls("hello-imap", hello(BASE, VERSIONS, SHARE, IMAP), RAW)
+tls("hello-1.0", hello(BASE, version=0x0301, ciphers=b"\xc0\x13\0\x2f"), RAW)
+tls("not-tls", b"USER alice\r\nPASS secret\r\n", RAW)
+tls("alert", b"\x15\3\3\0\2\2\x28", RAW | RESET)
+for which, most in (("1.2", MOST_1_2), ("1.3", 0)):
+    tls(f"client-{which}", b"", 0, (most, 1), (255, 200))
+    tls(f"resumes-{which}", b"", 0, (most | RESUMES | HAS_NAME, 2), (9, 1))
+    tls(f"resumes-late-{which}", b"", OLD_TICKET, (most | RESUMES, 0))
+    tls(f"no-ticket-{which}", b"", NO_TICKET | SHORT_PUT, (most | RESUMES, 0), (3, 30))
+    tls(f"certificate-{which}", b"", ASKS_CLIENT, (most | HAS_CERTIFICATE, 0))
+    tls(f"foreign-{which}", b"", ASKS_CLIENT, (most | FOREIGN, 0))
+    tls(f"rsa-{which}", b"", ASKS_CLIENT, (most | RSA_ONLY, 0))
+    tls(f"no-signature-{which}", b"", NO_SIGNATURE, (most, 0))
+    tls(f"in-pieces-{which}", b"", SHORT_PUT, (most, 0), (2, 99), [1] * 9 + [0, 5, 0, 150, 7])
+    tls(f"hangs-up-{which}", b"", RESET, (most, NEVER_READS | GOES), (99, 99), [200, 60, 60, 255])
+    tls(f"flips-{which}", edit(FLIP, 60, 1) + edit(FLIP, 500, 128) + edit(FLIP, 0, 3, True), 0, (most, 0))
+    tls(f"cut-{which}", edit(INSERT, 700, 9, True) + edit(CUT, 330), 0, (most, 0))
+    tls(f"drops-{which}", edit(DROP, 600), 0, (most, 0), (90, 90))
+tls("another-group", b"", 0, (GROUP_FIRST, 1))
+tls("old-client", b"", 0, (OLD_VERSIONS, 0))
+tls("old-for-1.3", b"", ONLY_1_3, (MOST_1_2, 0))
+tls("imap", b"", 0, (0, 3))
+tls("renegotiates", b"", 0, (MOST_1_2, RENEGOTIATES), (5, 5))
+tls("new-keys", b"", 0, (0, UPDATES_KEY), (5, 5))
