@@ -89,6 +89,21 @@ static int no_password(char *buffer, int size, int writing, void *argument)
 	return -1;
 }
 
+static bool is_common_curve(const EVP_PKEY *key)
+{
+	static const char *const curves[] = {"prime256v1", "secp384r1", "secp521r1"};
+	char group[64];
+	size_t i, length;
+
+	if (!EVP_PKEY_get_group_name(key, group, sizeof(group), &length))
+		return false;
+	for (i = 0; i < sizeof(curves) / sizeof(curves[0]); i++) {
+		if (strcmp(group, curves[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static const char *check_key(const struct certificate *c)
 {
 	switch (EVP_PKEY_get_base_id(c->key)) {
@@ -97,6 +112,8 @@ static const char *check_key(const struct certificate *c)
 			return "RSA keys may have 4096 bits, not more";
 		break;
 	case EVP_PKEY_EC:
+		if (!is_common_curve(c->key))
+			return "ECDSA keys must be of P-256, P-384 or P-521";
 		break;
 	default:
 		return "the key must be an RSA or an ECDSA key";
@@ -110,12 +127,17 @@ static bool load_key(struct certificate *c, const char *file, conf_report *repor
 {
 	BIO *bio = open_pem("tls_key", file, report);
 	const char *wrong;
+	bool encrypted;
 
 	if (!bio)
 		return false;
+	encrypted = memmem(pem, sizeof(pem), "ENCRYPTED", 9) != NULL;
 	c->key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
 	close_pem(bio);
-	wrong = c->key ? check_key(c) : tls_error();
+	if (c->key)
+		wrong = check_key(c);
+	else
+		wrong = encrypted ? "the key is encrypted" : tls_error();
 	ERR_clear_error();
 	if (wrong)
 		complain(report, "tls_key", file, wrong);

@@ -234,6 +234,13 @@ static int serve_systemd(
 	for (i = 0; i < count; i++)
 		sockets[i] = (struct listen_socket){
 			SD_LISTEN_FDS_START + (int)i, source->tls || systemd_tls(i)};
+	for (i = 0; i < count; i++) {
+		if (!sockets[i].tls || server->conf.certificate_count > 0)
+			continue;
+		log_line(LOG_ERR,
+			"LISTEN_FDNAMES: " TLS_NAME ": there is no tls_certificate");
+		return EX_CONFIG;
+	}
 	/* Accept=yes without StandardInput=socket */
 	if (count == 1 && is_socket(sockets[0].fd) && !listen_accepts(sockets[0].fd))
 		return serve_connection(
@@ -243,12 +250,6 @@ static int serve_systemd(
 			log_line(LOG_ERR, "LISTEN_FDS: descriptor %d does not listen",
 				sockets[i].fd);
 			return EX_USAGE;
-		}
-		if (sockets[i].tls && server->conf.certificate_count == 0) {
-			log_line(LOG_ERR,
-				"LISTEN_FDNAMES: " TLS_NAME
-				": there is no tls_certificate");
-			return EX_CONFIG;
 		}
 	}
 	return listen_run(server, source, sockets, count, false);

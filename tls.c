@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20" /* of TLS 1.2: RFC 9325 s.4.2 */
-#define GROUPS "X25519:P-256:P-384"
+#define GROUPS "X25519:P-256:P-384:P-521"
 #define TICKET_SECONDS 86400
 
 struct tls {
@@ -171,18 +171,25 @@ static bool set_up(struct tls_server *server, const struct conf *conf)
 }
 
 /* Some certificates are sound and yet too weak to be shown: OpenSSL's security level. */
-static bool can_be_shown(const struct tls_server *server)
+static bool can_be_shown(
+	const struct tls_server *server, const struct conf *conf, conf_report *report)
 {
-	size_t i;
+	char text[LOG_LINE_MAX];
 	bool good = true;
+	size_t i;
 
-	for (i = 0; i < server->count && good; i++) {
+	for (i = 0; i < server->count; i++) {
 		const struct certificate *c = &server->certificates[i];
 		SSL *ssl = SSL_new(server->context);
 
-		good = ssl
-			&& SSL_use_cert_and_key(ssl, c->leaf, c->stand_in, c->chain, 1)
-				== 1;
+		if (!ssl
+			|| SSL_use_cert_and_key(ssl, c->leaf, c->stand_in, c->chain, 1)
+				!= 1) {
+			snprintf(text, sizeof(text), "tls_certificate %s: %s",
+				conf->certificates[i].certificate, tls_error());
+			report(text);
+			good = false;
+		}
 		SSL_free(ssl);
 	}
 	return good;
@@ -229,11 +236,13 @@ static struct tls_server *open_server(
 	server->context = wiping ? SSL_CTX_new(TLS_server_method()) : NULL;
 	if (server->context && !load_certificates(server, conf, warn, report))
 		goto failed;
-	if (!server->context || !set_up(server, conf) || !can_be_shown(server)) {
+	if (!server->context || !set_up(server, conf)) {
 		snprintf(text, sizeof(text), "TLS: %s", tls_error());
 		report(text);
 		goto failed;
 	}
+	if (!can_be_shown(server, conf, report))
+		goto failed;
 	if (conf->tls_client_ca
 		&& !set_client_ca(server->context, conf->tls_client_ca, report))
 		goto failed;

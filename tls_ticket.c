@@ -116,5 +116,6 @@ int ticket_callback(SSL *connection, unsigned char *name, unsigned char *iv,
 	if (!good)
 		return -1;
 	/* 2 is: and give another.  RFC 8446 C.4 would have no ticket used twice. */
-	return found == TLS_TICKET_OLD || SSL_version(connection) == TLS1_3_VERSION ? 2 : 1;
+	return found == TLS_TICKET_OLD || SSL_version(connection) == TLS1_3_VERSION ? 2
+										    : 1;
 }
