@@ -26,10 +26,8 @@ static const unsigned delays[] = {1, 2, 4};
 
 #define TRIES (sizeof(delays) / sizeof(delays[0]))
 
-/* A handshake takes one signature, and a ticket key for each ticket that it gives or is shown:
- * more than one of these where the client has to say its part again (RFC 8446 s.4.1.4). */
+/* That is what a handshake takes. */
 #define SIGNATURES 1
-#define TICKETS 8
 
 /* How long a session may take to do what it must do at once, in seconds. */
 #define PATIENCE 5
@@ -534,7 +532,7 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 	m->secure = secure;
 	m->stls = false;
 	m->signatures = SIGNATURES;
-	m->tickets = TICKETS;
+	m->tickets = TLS_TICKETS;
 	m->end.kind = 0;
 	set_patience(
 		m, (m->connection->deadline - wire_now()) / 1000 + PATIENCE, PATIENCE);

@@ -77,7 +77,11 @@ static ssize_t receive_packet(int from, void *packet, size_t length, int *fd)
 	header = fd && got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
-	return (message.msg_flags & MSG_TRUNC) ? -1 : got;
+	if (got >= 0 && (message.msg_flags & MSG_TRUNC)) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	return got;
 }
 
 int request_send(int monitor, const struct request *request)
@@ -92,7 +96,9 @@ enum request_received request_receive(int session, struct request *request)
 
 	if (got == (ssize_t)sizeof(*request))
 		return REQUEST_CAME;
-	return got == 0 ? REQUEST_NONE : REQUEST_MALFORMED;
+	/* Who dies with a reply unread resets the connection. */
+	return got == 0 || (got < 0 && errno == ECONNRESET) ? REQUEST_NONE
+							    : REQUEST_MALFORMED;
 }
 
 int reply_send(int session, const struct reply *reply, int fd)

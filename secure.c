@@ -68,7 +68,11 @@ static enum tls_ticket ticket(void *owner, bool fresh,
 	struct request request = {.kind = REQUEST_TICKET, .ticket.fresh = fresh};
 	struct reply reply;
 	enum tls_ticket found = TLS_TICKET_UNKNOWN;
+	static unsigned shown;
 
+	/* A client may show any number of tickets. */
+	if (!fresh && ++shown >= TLS_TICKETS)
+		return TLS_TICKET_UNKNOWN;
 	if (!fresh)
 		memcpy(request.ticket.name, name, TLS_TICKET_NAME);
 	if (ask(owner, &request, &reply) && reply.ticket.found <= TLS_TICKET_GOOD) {

@@ -19,6 +19,7 @@ struct tls {
 	const struct tls_hooks *hooks;
 	BIO_METHOD *method;
 	bool at_end;
+	bool broken; /* nothing more comes of it */
 	uint64_t error;
 };
 
@@ -343,6 +344,10 @@ static struct tls *accept_client(struct tls_server *server, const struct tls_hoo
 /* What a call that did not succeed has come to. */
 static int unfinished(struct tls *tls, int result, short *events)
 {
+	if (tls->broken) {
+		errno = EPROTO;
+		return -1;
+	}
 	switch (SSL_get_error(tls->ssl, result)) {
 	case SSL_ERROR_WANT_READ:
 		*events = POLLIN;
@@ -358,6 +363,7 @@ static int unfinished(struct tls *tls, int result, short *events)
 		if (tls->at_end)
 			ERR_clear_error();
 		tls->error = ERR_peek_error();
+		tls->broken = true;
 		errno = EPROTO;
 		return -1;
 	}

@@ -16,6 +16,10 @@
 #define TLS_TEXT_MAX 256
 #define TLS_TICKET_NAME 16
 
+/* Keys for tickets that a connection may ask for: one is for the ticket that it gives, the others
+ * for those that it is shown. */
+#define TLS_TICKETS 8
+
 /* A signature that is wanted: of `data`, by the key of certificate `number`. */
 struct tls_sign {
 	uint32_t number;
