@@ -497,8 +497,8 @@ static void log_end(const struct monitor *m, const char *process)
 			"login-refused address=%s user=- method=PASS reason=plaintext",
 			m->connection->peer.address);
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	milliseconds = (now.tv_sec - m->started.tv_sec) * 1000LL
-		+ (now.tv_nsec - m->started.tv_nsec) / 1000000;
+	milliseconds = (now.tv_sec - m->connection->started.tv_sec) * 1000LL
+		+ (now.tv_nsec - m->connection->started.tv_nsec) / 1000000;
 	log_line(LOG_INFO,
 		"end address=%s user=%s reason=%s fetched=%" PRIu32
 		" fetched_octets=%" PRIu64 " deleted=%" PRIu64 " deleted_octets=%" PRIu64
@@ -516,7 +516,6 @@ void monitor_start(struct monitor *m, struct server *server, struct connection *
 	m->connection = c;
 	strcpy(m->user, "-");
 	maildrop_none(&m->maildrop);
-	clock_gettime(CLOCK_MONOTONIC, &m->started);
 	if (users_have_secrets(&server->conf)
 		&& auth_timestamp(m->timestamp, server->conf.hostname) < 0)
 		m->timestamp[0] = '\0';

@@ -24,7 +24,6 @@ struct monitor {
 	unsigned signatures, tickets; /* that it may still ask for */
 	bool secured;                 /* it has told how the handshake went */
 	struct tls_outcome outcome;
-	struct timespec started;
 	char timestamp[AUTH_TIMESTAMP_MAX];
 	unsigned failures;
 	char tried[LOG_QUOTE_SIZE]; /* the name in the last login, fit for the log */

@@ -155,11 +155,24 @@ static void report_check(const char *text)
 	fprintf(stderr, "%s\n", text);
 }
 
+static bool check_tls(const struct conf *conf)
+{
+	char why[LOG_LINE_MAX];
+	const struct tls_library *library = tls_load(why);
+	struct tls_server *server;
+
+	if (!library) {
+		report_check(why);
+		return false;
+	}
+	server = library->open(conf, true, report_check);
+	library->close(server);
+	return server != NULL;
+}
+
 static int check(const struct conf_source *source)
 {
 	static struct server server;
-	const struct tls_library *tls = NULL;
-	char why[LOG_LINE_MAX];
 	unsigned mistakes = conf_load(&server.conf, source, report_check);
 	const char *wrong = sandbox_find_user(&server.user, server.conf.session_user);
 
@@ -167,12 +180,8 @@ static int check(const struct conf_source *source)
 		report_check(wrong);
 	mistakes += users_check(&server.conf, report_check);
 	mistakes += listen_check(&server.conf, report_check);
-	if (server.conf.certificate_count > 0) {
-		tls = tls_load(why);
-		if (!tls)
-			report_check(why);
-		mistakes += !tls || !tls->open(&server.conf, true, report_check);
-	}
+	if (server.conf.certificate_count > 0)
+		mistakes += !check_tls(&server.conf);
 	return wrong || mistakes > 0 ? EX_CONFIG : EX_OK;
 }
 

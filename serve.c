@@ -68,6 +68,7 @@ void serve_take(struct connection *c, const struct conf *conf, int in, int out,
 	c->ends.out = out;
 	c->ends.in_is_socket = is_socket(in);
 	c->ends.out_is_socket = in == out ? c->ends.in_is_socket : is_socket(out);
+	clock_gettime(CLOCK_MONOTONIC, &c->started);
 	c->deadline = wire_now() + 1000 * (int64_t)conf->auth_timeout;
 	c->tls = false;
 	/* Replies go out when they are complete, not when the last ones have been

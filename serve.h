@@ -6,6 +6,7 @@
 #include "session.h"
 
 #include <sys/socket.h>
+#include <time.h>
 
 /* What all connections share. */
 struct server {
@@ -16,9 +17,10 @@ struct server {
 
 struct connection {
 	struct peer peer;
-	struct wire_ends ends; /* -1 once it is closed here */
-	int64_t deadline;      /* of AUTHORIZATION, by wire_now() */
-	bool tls;              /* from the first octet */
+	struct wire_ends ends;   /* -1 once it is closed here */
+	struct timespec started; /* by the monotonic clock */
+	int64_t deadline;        /* of AUTHORIZATION, by wire_now() */
+	bool tls;                /* from the first octet */
 };
 
 /* Loads certificates and keys where there are any and that has not been done; `warn` has what
