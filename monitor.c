@@ -10,11 +10,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -460,22 +458,26 @@ static bool serve_request(struct monitor *m)
 }
 
 /* How the session's process ended, where it did not say so itself.  One that does not end is
- * killed: here, or by the kernel once this process has ended (sandbox.c). */
+ * killed: here, or by who started this process, or by the kernel. */
 static const char *end_of_process(const struct monitor *m, pid_t session, char text[40])
 {
-	struct pollfd ended
-		= {.fd = (int)syscall(SYS_pidfd_open, session, 0), .events = POLLIN};
+	struct timespec pause = {0, 50000};
+	int64_t late = wire_now() + 1000 * PATIENCE;
 	int status = 0;
+	pid_t ended;
 
 	if (m->violated)
 		kill(session, SIGKILL);
-	/* Before Linux 5.3 this process is ended too. */
-	if (ended.fd < 0)
-		alarm(PATIENCE);
-	else if (poll(&ended, 1, PATIENCE * 1000) == 0)
+	/* Most have ended by now. */
+	while ((ended = waitpid(session, &status, WNOHANG)) == 0 && wire_now() < late) {
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < 20000000)
+			pause.tv_nsec *= 2;
+	}
+	if (ended != session) {
 		kill(session, SIGKILL);
-	if (waitpid(session, &status, ended.fd < 0 ? 0 : WNOHANG) != session)
 		return "lost";
+	}
 	if (WIFSIGNALED(status))
 		snprintf(text, 40, "signal-%d", WTERMSIG(status));
 	else

@@ -134,6 +134,7 @@ static struct {
 	int root; /* the session's root directory, an empty one; -1: none */
 } there = {.root = -1};
 
+#ifndef SANDBOX_NONE
 /* An empty directory: the one that was installed, or one that is gone again. */
 static int open_empty(void)
 {
@@ -153,6 +154,7 @@ static int open_empty(void)
 	}
 	return fd;
 }
+#endif
 
 #define limit(which, most) setrlimit(which, &(struct rlimit){most, most})
 
@@ -174,30 +176,36 @@ static void give_up(const struct sandbox_user *user)
 	done = true;
 }
 
-bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode)
+/* What this system lacks, each behind a space. */
+static void find_missing(const struct sandbox_user *user, char *missing)
 {
-	char missing[80] = "";
-
-#ifndef SANDBOX_NONE
+#ifdef SANDBOX_NONE
+	(void)user, (void)missing;
+#else
 	there.seccomp = seccomp_is_there();
 	there.landlock = landlock_is_there();
+	if (user->started_as_root && there.root < 0)
+		there.root = open_empty();
 #ifdef PROOF
 	there.seccomp &= !proof_without("seccomp");
 	there.landlock &= !proof_without("landlock");
+	if (proof_without("chroot"))
+		there.root = -1;
 #endif
 	if (!there.seccomp)
 		strcat(missing, " seccomp");
 	if (!there.landlock)
 		strcat(missing, " Landlock");
-#endif
-	if (user->started_as_root && there.root < 0)
-		there.root = open_empty();
-#ifdef PROOF
-	if (proof_without("chroot"))
-		there.root = -1;
-#endif
 	if (user->started_as_root && there.root < 0)
 		strcat(missing, " an-empty-directory");
+#endif
+}
+
+bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode)
+{
+	char missing[80] = "";
+
+	find_missing(user, missing);
 	if (missing[0])
 		log_line(mode == SANDBOX_REQUIRE ? LOG_ERR : LOG_NOTICE,
 			"sandbox: this system lacks%s", missing);
@@ -221,11 +229,11 @@ static bool is_file(int fd)
 
 static int limit_session(const struct wire_ends *ends)
 {
-#ifndef SANDBOX_NONE
-	if (limit(RLIMIT_AS, SESSION_MEMORY) < 0)
-		return -1;
+#ifdef SANDBOX_NONE
+	(void)ends;
+	return 0;
 #endif
-	if (limit(RLIMIT_CPU, SESSION_SECONDS) < 0
+	if (limit(RLIMIT_AS, SESSION_MEMORY) < 0 || limit(RLIMIT_CPU, SESSION_SECONDS) < 0
 		|| limit(RLIMIT_NOFILE, SESSION_DESCRIPTORS) < 0
 		|| limit(RLIMIT_NPROC, 0) < 0 || limit(RLIMIT_CORE, 0) < 0)
 		return -1;

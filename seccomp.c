@@ -144,11 +144,9 @@ static const struct call maildrop_calls[] = {
 	ALLOW(clock_nanosleep),
 	ALLOW(nanosleep),
 	ALLOW(wait4),
-	ALLOW(waitid),
 	ALLOW(setsockopt),
 	ALLOW(rt_sigaction),
 	ALLOW(rt_sigprocmask),
-	ALLOW(setitimer),
 #ifdef SYS_fstat
 	ALLOW(fstat),
 #endif
@@ -184,12 +182,6 @@ static const struct call maildrop_calls[] = {
 #endif
 #ifdef SYS_renameat
 	ALLOW(renameat),
-#endif
-#ifdef SYS_alarm
-	ALLOW(alarm),
-#endif
-#ifdef SYS_pidfd_open
-	ALLOW(pidfd_open),
 #endif
 #ifdef SYS_ftruncate64
 	ALLOW(ftruncate64),
