@@ -36,7 +36,9 @@ static int try_create(const char *path)
 
 static int try_list(const char *path)
 {
-	return opendir(path) ? 0 : errno;
+	DIR *folder = opendir(path);
+
+	return folder ? closedir(folder) : errno;
 }
 
 static int try_stat(const char *path)
@@ -140,7 +142,11 @@ static int try_code(const char *unused)
 
 static int try_memory(const char *megabytes)
 {
-	return malloc((size_t)atoi(megabytes) << 20) ? 0 : errno;
+	void *volatile memory = malloc((size_t)atoi(megabytes) << 20);
+	int error = memory ? 0 : errno;
+
+	free(memory);
+	return error;
 }
 
 static int try_dump(const char *unused)

@@ -194,6 +194,7 @@ __attribute__((no_sanitize("address", "undefined"), no_builtin)) static void cop
 	size_t i, whole = length / sizeof(*words);
 
 	for (i = 0; i < whole; i++)
+		/* cppcheck-suppress nullPointer */
 		((uint64_t *)(void *)to)[i] = from ? words[i] : 0;
 	for (i = whole * sizeof(*words); i < length; i++)
 		to[i] = from ? from[i] : 0;
@@ -202,6 +203,7 @@ __attribute__((no_sanitize("address", "undefined"), no_builtin)) static void cop
 void fuzz_reset(void)
 {
 	static char *saved;
+	/* cppcheck-suppress comparePointers */
 	size_t length = (size_t)(__stop_pop3d_data - __start_pop3d_data);
 
 	if (!saved) {
@@ -209,6 +211,7 @@ void fuzz_reset(void)
 		copy(saved, __start_pop3d_data, length);
 	}
 	copy(__start_pop3d_data, saved, length);
+	/* cppcheck-suppress comparePointers */
 	copy(__start_pop3d_bss, NULL, (size_t)(__stop_pop3d_bss - __start_pop3d_bss));
 	while (marks_count > 0)
 		free(marks[--marks_count]);
