@@ -1,6 +1,7 @@
 /* message.c against a slow and obvious version, over random blocks.  A socket does reach all
  * of this, but not each split of it into blocks.  Prints one line and ends with 0 or 1. */
 #include "message.h"
+#include "fuzz/slow.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,52 +15,6 @@ static unsigned next(unsigned below)
 {
 	seed = seed * 1103515245u + 12345u;
 	return (seed >> 8) % below;
-}
-
-/* An octet at a time. */
-static size_t slow_stuff(const char *in, size_t length, char *out, uint64_t *octets)
-{
-	size_t i, n = 0;
-	char last = '\n';
-
-	*octets = 0;
-	for (i = 0; i < length; i++) {
-		if (last == '\n' && in[i] == '.')
-			out[n++] = '.';
-		if (in[i] == '\n' && last != '\r') {
-			out[n++] = '\r';
-			++*octets;
-		}
-		out[n++] = last = in[i];
-		++*octets;
-	}
-	if (last != '\n') {
-		memcpy(out + n, "\r\n", 2);
-		n += 2;
-		*octets += 2;
-	}
-	memcpy(out + n, ".\r\n", 3);
-	return n + 3;
-}
-
-/* Where TOP ends: after the empty line and `lines` more. */
-static size_t slow_top(const char *in, size_t length, uint64_t lines)
-{
-	size_t i, start = 0;
-	int body = 0;
-
-	for (i = 0; i < length; i++) {
-		if (in[i] != '\n')
-			continue;
-		if (body)
-			lines--;
-		else if (i == start || (i == start + 1 && in[start] == '\r'))
-			body = 1;
-		if (body && lines == 0)
-			return i + 1;
-		start = i + 1;
-	}
-	return length;
 }
 
 static int differs(const char *in, size_t length)
