@@ -461,19 +461,20 @@ static bool serve_request(struct monitor *m)
  * killed: here, or by who started this process, or by the kernel. */
 static const char *end_of_process(const struct monitor *m, pid_t session, char text[40])
 {
-	struct timespec pause = {0, 50000};
-	int64_t late = wire_now() + 1000 * PATIENCE;
+	const struct timespec patience = {PATIENCE, 0};
+	sigset_t child;
 	int status = 0;
-	pid_t ended;
+	pid_t ended = 0;
 
 	if (m->violated)
 		kill(session, SIGKILL);
-	/* Most have ended by now. */
-	while ((ended = waitpid(session, &status, WNOHANG)) == 0 && wire_now() < late) {
-		nanosleep(&pause, NULL);
-		if (pause.tv_nsec < 20000000)
-			pause.tv_nsec *= 2;
-	}
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	do {
+		if (sigtimedwait(&child, NULL, &patience) < 0 && errno == EAGAIN)
+			break;
+		ended = waitpid(session, &status, WNOHANG);
+	} while (ended == 0);
 	if (ended != session) {
 		kill(session, SIGKILL);
 		return "lost";
@@ -513,6 +514,8 @@ static void log_end(const struct monitor *m, const char *process)
 
 void monitor_start(struct monitor *m, struct server *server, struct connection *c)
 {
+	sigset_t child;
+
 	memset(m, 0, sizeof(*m));
 	m->server = server;
 	m->connection = c;
@@ -521,6 +524,10 @@ void monitor_start(struct monitor *m, struct server *server, struct connection *
 	if (users_have_secrets(&server->conf)
 		&& auth_timestamp(m->timestamp, server->conf.hostname) < 0)
 		m->timestamp[0] = '\0';
+	/* Taken, not handled: end_of_process waits for it. */
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
 }
 
 bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)

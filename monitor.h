@@ -37,7 +37,8 @@ struct monitor {
 	struct request end; /* the last one; `kind` tells whether it came */
 };
 
-/* One connection begins. */
+/* One connection begins: before its first session's process is forked, for SIGCHLD is blocked
+ * from here on. */
 void monitor_start(struct monitor *m, struct server *server, struct connection *c);
 
 /* Answers the session behind `socket`, which runs as process `session`, until it ends.

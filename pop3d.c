@@ -322,6 +322,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	/* A limit on file sizes is an error like a full disk, not a death. */
 	signal(SIGXFSZ, SIG_IGN);
+	/* Some super servers have it ignored, and then there is no process to wait for. */
+	signal(SIGCHLD, SIG_DFL);
 	connected
 		= is_socket(0) && !listen_accepts(0) && options.source.listen_count == 0;
 	open_early_log();

@@ -147,6 +147,10 @@ static const struct call maildrop_calls[] = {
 	ALLOW(setsockopt),
 	ALLOW(rt_sigaction),
 	ALLOW(rt_sigprocmask),
+	ALLOW(rt_sigtimedwait),
+#ifdef SYS_rt_sigtimedwait_time64
+	ALLOW(rt_sigtimedwait_time64),
+#endif
 #ifdef SYS_fstat
 	ALLOW(fstat),
 #endif

@@ -63,6 +63,12 @@ make_other() {
 }
 
 # bats test_tags=plain
+@test "session: its end is seen where who started pop3d ignores SIGCHLD" {
+	trap '' CHLD
+	becomes signal-31 try '' 'open /etc/passwd'
+}
+
+# bats test_tags=plain
 @test "session: the system calls of other architectures are its end too" {
 	readelf -h "$BUILT/pop3d" | grep -q 'Machine:.*X86-64' || return 0
 	becomes signal-31 try '' foreign i386
