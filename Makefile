@@ -25,9 +25,8 @@ HARDEN_SO_LDFLAGS = -Wl,-z,relro,-z,now
 # Where objects and the program go, for builds beside one another.
 O = .
 
-
 POP3D_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
-	-DVERSION='"$(VERSION)"' -DEMPTY_DIR='"$(LIBDIR)/empty"' -DTLS_OBJECT='"$(LIBDIR)/tls.so"' -MMD -MP
+	-DVERSION='"$(VERSION)"' -DEMPTY_DIR='"$(LIBDIR)/empty"' -DTLS_OBJECT='"$(LIBDIR)/tls.so"'
 POP3D_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings \
 	-Wmissing-prototypes $(HARDEN_CFLAGS)
 POP3D_LDLIBS = -lcrypt -lmd -ldl
@@ -54,7 +53,7 @@ $(O)/tls.so: $(TLS_OBJECTS:%=$(O)/%)
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(O)
-	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(CC) -MMD -MP $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 -include $(OBJECTS:%.o=$(O)/%.d) $(TLS_OBJECTS:%.o=$(O)/%.d)
 
@@ -72,7 +71,7 @@ $(O)/monitor: tests/monitor.c $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
 		$(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(POP3D_LDLIBS) $(LDLIBS)
 
 # The same, with orders to break out: proof.h.
-$(O)/proof/pop3d: $(OBJECTS:%.o=%.c) proof.c Makefile
+$(O)/proof/pop3d: $(OBJECTS:%.o=%.c) proof.c $(wildcard *.h) Makefile
 	@$(MAKE) --no-print-directory O=$(O)/proof CPPFLAGS='$(CPPFLAGS) -DPROOF' $(O)/proof/pop3d
 
 $(O)/without: tests/without.c
