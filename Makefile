@@ -31,9 +31,9 @@ POP3D_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wconve
 	-Wmissing-prototypes $(HARDEN_CFLAGS)
 POP3D_LDLIBS = -lcrypt -lmd -ldl
 
-OBJECTS = auth.o capa.o conf.o index.o index_write.o landlock.o lines.o listen.o log.o \
+OBJECTS = auth.o base64.o capa.o conf.o digest.o index.o index_write.o landlock.o lines.o listen.o log.o \
 	login.o maildrop.o marks.o memory.o message.o monitor.o name.o pop3d.o quota.o \
-	request.o sandbox.o scan.o seccomp.o secure.o serve.o session.o stamp.o text.o tls_load.o transaction.o update.o \
+	request.o sandbox.o sasl.o sasl_scram.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o text.o tls_load.o transaction.o update.o \
 	users.o wire.o
 
 # -DPROOF in CPPFLAGS: see proof.h.
@@ -62,9 +62,10 @@ $(O)/fault.so: tests/fault.c
 	@mkdir -p $(O)
 	$(CC) -shared -fPIC $(FAULT_CFLAGS) -o $@ $< -ldl
 
-$(O)/unit: tests/unit.c $(O)/message.o
+UNIT_OBJECTS = $(O)/base64.o $(O)/digest.o $(O)/message.o $(O)/scram.o
+$(O)/unit: tests/unit.c $(UNIT_OBJECTS)
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
-		$(LDFLAGS) -o $@ tests/unit.c $(O)/message.o
+		$(LDFLAGS) -o $@ tests/unit.c $(UNIT_OBJECTS) -lmd $(LDLIBS)
 
 $(O)/monitor: tests/monitor.c $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \

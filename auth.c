@@ -1,11 +1,11 @@
-/* The verdict on a login: passwords through crypt(3), {PLAIN} secrets, APOP.
- * RFC 1939 section 7 (PASS, APOP).  Runs in the monitor, before it becomes the user. */
+/* The verdict on a login: passwords, APOP (RFC 1939 section 7), CRAM-MD5 (RFC 2195), SCRAM (RFC
+ * 5802, RFC 7677).  Runs in the monitor, before it becomes the user. */
 #include "auth.h"
 
 #include <crypt.h>
 #include <inttypes.h>
-#include <md5.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -15,11 +15,66 @@
  * Debian's default method, so that it costs what a user of the system costs. */
 #define STAND_IN "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$"
 
+#define SECRET USERS_STORED(USERS_SECRET)
+#define SCRAM_SHA_1 USERS_STORED(USERS_SCRAM_SHA_1)
+#define SCRAM_SHA_256 USERS_STORED(USERS_SCRAM_SHA_256)
+#define ANY (SECRET | USERS_STORED(USERS_HASH) | SCRAM_SHA_1 | SCRAM_SHA_256)
+
+typedef bool matcher(const struct auth_attempt *attempt, const struct account *account,
+	unsigned char *signature);
+
+static matcher password_matches, apop_matches, cram_matches, scram_matches;
+
+static const struct method {
+	const char *name;
+	unsigned stored; /* USERS_STORED() of the passwords that serve it */
+	matcher *matches;
+	const char *wrong; /* for the log */
+} methods[AUTH_METHODS] = {
+	[AUTH_PASS] = {"PASS", ANY, password_matches, "password"},
+	[AUTH_APOP] = {"APOP", SECRET, apop_matches, "digest"},
+	[AUTH_PLAIN] = {"PLAIN", ANY, password_matches, "password"},
+	[AUTH_LOGIN] = {"LOGIN", ANY, password_matches, "password"},
+	[AUTH_CRAM_MD5] = {"CRAM-MD5", SECRET, cram_matches, "digest"},
+	[AUTH_SCRAM_SHA_1]
+	= {"SCRAM-SHA-1", SECRET | SCRAM_SHA_1, scram_matches, "proof"},
+	[AUTH_SCRAM_SHA_256]
+	= {"SCRAM-SHA-256", SECRET | SCRAM_SHA_256, scram_matches, "proof"},
+	[AUTH_SCRAM_SHA_1_PLUS]
+	= {"SCRAM-SHA-1-PLUS", SECRET | SCRAM_SHA_1, scram_matches, "proof"},
+	[AUTH_SCRAM_SHA_256_PLUS]
+	= {"SCRAM-SHA-256-PLUS", SECRET | SCRAM_SHA_256, scram_matches, "proof"},
+};
+
 const char *auth_method_name(enum auth_method method)
 {
-	static const char *const names[AUTH_METHODS] = {"PASS", "APOP"};
+	return methods[method].name;
+}
 
-	return names[method];
+bool auth_is_scram(enum auth_method method)
+{
+	return methods[method].matches == scram_matches;
+}
+
+bool auth_takes_password(enum auth_method method)
+{
+	return methods[method].matches == password_matches;
+}
+
+unsigned auth_offers(const struct conf *conf)
+{
+	/* With a crypt(3) hash among them there is nothing but passwords for all. */
+	unsigned enough = conf->mechanisms ? ANY : USERS_STORED(USERS_HASH);
+	unsigned stored = users_stored_all(conf, enough), offers = 0;
+	enum auth_method m;
+
+	for (m = 0; m < AUTH_METHODS; m++) {
+		if (methods[m].stored == ANY
+			|| (conf->mechanisms ? (stored & methods[m].stored) != 0
+					     : stored && !(stored & ~methods[m].stored)))
+			offers |= AUTH_METHOD(m);
+	}
+	return conf->mechanisms ? offers & conf->mechanisms : offers;
 }
 
 int auth_timestamp(char timestamp[AUTH_TIMESTAMP_MAX], const char *hostname)
@@ -33,17 +88,6 @@ int auth_timestamp(char timestamp[AUTH_TIMESTAMP_MAX], const char *hostname)
 	return 0;
 }
 
-/* In a time that depends on `length` alone. */
-static bool equal(const void *a, const void *b, size_t length)
-{
-	const volatile unsigned char *p = a, *q = b;
-	unsigned char difference = 0;
-
-	while (length-- > 0)
-		difference |= *p++ ^ *q++;
-	return difference == 0;
-}
-
 static bool hash_matches(const char *hash, const char *password)
 {
 	static struct crypt_data data;
@@ -51,7 +95,7 @@ static bool hash_matches(const char *hash, const char *password)
 	size_t length = strlen(hash);
 	/* crypt(3) says that it can't with NULL or with a string that begins with *. */
 	bool matches = made && made[0] != '*' && strlen(made) == length
-		&& equal(made, hash, length);
+		&& digest_equal(made, hash, length);
 
 	explicit_bzero(&data, sizeof(data));
 	return matches;
@@ -61,80 +105,163 @@ static bool secret_matches(const char *secret, const char *password)
 {
 	size_t length = strlen(secret);
 
-	return strlen(password) == length && equal(password, secret, length);
+	return strlen(password) == length && digest_equal(password, secret, length);
 }
 
-static bool pass_matches(const struct account *account, const char *password)
+static bool password_matches(const struct auth_attempt *attempt,
+	const struct account *account, unsigned char *signature)
 {
-	const char *secret = users_secret(account->password);
-	const char *hash = users_hash(account->password);
+	const char *password = attempt->secret, *value;
 
-	if (secret)
-		return secret_matches(secret, password);
-	if (hash)
-		return hash_matches(hash, password);
-	/* Who has no password here, or is not there, costs one crypt(3) too. */
-	hash_matches(account->stand_in[0] ? account->stand_in : STAND_IN, password);
-	return false;
+	(void)signature;
+	switch (users_stored(account->password, &value)) {
+	case USERS_SECRET:
+		return secret_matches(value, password);
+	case USERS_HASH:
+		return hash_matches(value, password);
+	case USERS_SCRAM_SHA_1:
+		return scram_takes(value, DIGEST_SHA_1, password);
+	case USERS_SCRAM_SHA_256:
+		return scram_takes(value, DIGEST_SHA_256, password);
+	default:
+		/* Who has no password here, or is not there, costs one crypt(3) too. */
+		hash_matches(
+			account->stand_in[0] ? account->stand_in : STAND_IN, password);
+		return false;
+	}
+}
+
+/* The password as it is, or an empty one that nothing is to match. */
+static const char *secret_of(const struct account *account)
+{
+	const char *value;
+
+	return users_stored(account->password, &value) == USERS_SECRET ? value : "";
 }
 
 /* RFC 1939 s.7: MD5 over the timestamp and the shared secret. */
-static bool apop_matches(const char *stored, const char *digest, const char *timestamp)
+static bool apop_matches(const struct auth_attempt *attempt,
+	const struct account *account, unsigned char *signature)
 {
-	const char *secret = users_secret(stored);
-	uint8_t made[MD5_DIGEST_LENGTH];
-	MD5_CTX md5;
+	const char *secret = secret_of(account);
+	char text[AUTH_TIMESTAMP_MAX + USERS_PASSWORD_MAX];
+	unsigned char made[DIGEST_MAX];
 	bool matches;
 
-	MD5Init(&md5);
-	MD5Update(&md5, (const uint8_t *)timestamp, strlen(timestamp));
-	if (secret)
-		MD5Update(&md5, (const uint8_t *)secret, strlen(secret));
-	MD5Final(made, &md5);
-	matches = equal(made, digest, AUTH_DIGEST_SIZE) && secret;
-	explicit_bzero(&md5, sizeof(md5));
+	(void)signature;
+	snprintf(text, sizeof(text), "%s%s", attempt->challenge, secret);
+	digest(DIGEST_MD5, text, strlen(text), made);
+	matches = digest_equal(made, attempt->secret, AUTH_DIGEST_SIZE) && *secret
+		&& attempt->challenge[0];
+	explicit_bzero(text, sizeof(text));
 	explicit_bzero(made, sizeof(made));
 	return matches;
 }
 
-static bool attempt_matches(
-	const struct auth_attempt *attempt, const struct account *account)
+/* RFC 2195 s.2: HMAC-MD5 over the challenge, with the shared secret as its key. */
+static bool cram_matches(const struct auth_attempt *attempt,
+	const struct account *account, unsigned char *signature)
 {
-	if (attempt->method == AUTH_PASS)
-		return pass_matches(account, attempt->secret);
-	return attempt->timestamp[0] != '\0'
-		&& apop_matches(account->password, attempt->secret, attempt->timestamp);
+	const char *secret = secret_of(account);
+	unsigned char made[DIGEST_MAX];
+	bool matches;
+
+	(void)signature;
+	digest_hmac(DIGEST_MD5, secret, strlen(secret), attempt->challenge,
+		strlen(attempt->challenge), made);
+	matches = digest_equal(made, attempt->secret, AUTH_DIGEST_SIZE) && *secret;
+	explicit_bzero(made, sizeof(made));
+	return matches;
+}
+
+/* SCRAM. */
+
+enum digest auth_digest(enum auth_method method)
+{
+	return methods[method].stored & SCRAM_SHA_1 ? DIGEST_SHA_1 : DIGEST_SHA_256;
+}
+
+/* The same for a user each time, and for every user another one; where the password is stored as it
+ * is, or is not there. */
+static void make_salt(const struct conf *conf, const char *user, struct scram_keys *keys)
+{
+	unsigned char seed[DIGEST_MAX];
+
+	users_seed(conf, seed);
+	keys->iterations = conf->scram_iterations;
+	keys->salt_length = 16;
+	digest_hmac(DIGEST_SHA_256, seed, sizeof(seed), user, strlen(user), keys->salt);
+	explicit_bzero(seed, sizeof(seed));
+}
+
+/* Those of the account.  Returns whether they can be right. */
+static bool find_keys(const struct conf *conf, enum auth_method method, const char *user,
+	const struct account *account, struct scram_keys *keys)
+{
+	const char *value;
+	enum users_stored kind = users_stored(account->password, &value);
+
+	keys->digest = auth_digest(method);
+	if ((kind == USERS_SCRAM_SHA_1 || kind == USERS_SCRAM_SHA_256)
+		&& (methods[method].stored & USERS_STORED(kind))
+		&& scram_parse(value, keys->digest, keys))
+		return true;
+	make_salt(conf, user, keys);
+	return kind == USERS_SECRET;
+}
+
+static bool scram_matches(const struct auth_attempt *attempt,
+	const struct account *account, unsigned char *signature)
+{
+	const char *value;
+	struct scram_keys keys = {0};
+	bool can, matches;
+
+	can = find_keys(attempt->conf, attempt->method, attempt->user, account, &keys);
+	if (users_stored(account->password, &value) == USERS_SECRET)
+		scram_make(&keys, value);
+	matches = scram_proves(&keys, attempt->challenge, attempt->secret, signature)
+		&& can;
+	explicit_bzero(&keys, sizeof(keys));
+	return matches;
 }
 
 static const char *denial(const struct auth_attempt *attempt,
 	const struct account *account, enum users_found found, bool right)
 {
+	enum users_stored kind = users_stored(account->password, NULL);
+
 	if (found == USERS_ABSENT)
 		return "unknown-user";
-	if (!users_scheme_is_known(account->password))
+	if (kind == USERS_UNKNOWN)
 		return "scheme";
-	if (!users_hash(account->password) && !users_secret(account->password))
+	if (kind == USERS_LOCKED)
 		return "locked";
+	if (!(methods[attempt->method].stored & USERS_STORED(kind)))
+		return "stored-otherwise";
 	if (!right)
-		return attempt->method == AUTH_APOP ? "digest" : "password";
+		return methods[attempt->method].wrong;
 	return account->expired;
 }
 
-enum auth_verdict auth_check(const struct conf *conf, const struct auth_attempt *attempt,
-	struct account *account, char *reason)
+enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account *account,
+	unsigned char *signature, char *reason)
 {
+	const struct conf *conf = attempt->conf;
 	enum users_found found = USERS_ABSENT;
 	enum auth_verdict verdict = AUTH_GRANTED;
 	const char *denied = NULL;
+	bool right;
 
 	memset(account, 0, sizeof(*account));
 	if (users_name_is_safe(attempt->user))
 		found = users_find(conf, attempt->user, account, reason);
-	if (found == USERS_BROKEN)
+	if (found == USERS_BROKEN) {
 		verdict = AUTH_BROKEN;
-	else
-		denied = denial(
-			attempt, account, found, attempt_matches(attempt, account));
+	} else {
+		right = methods[attempt->method].matches(attempt, account, signature);
+		denied = denial(attempt, account, found, right);
+	}
 	if (denied) {
 		verdict = AUTH_DENIED;
 		snprintf(reason, LOG_LINE_MAX, "%s", denied);
@@ -146,4 +273,22 @@ enum auth_verdict auth_check(const struct conf *conf, const struct auth_attempt 
 	explicit_bzero(account->password, sizeof(account->password));
 	explicit_bzero(account->stand_in, sizeof(account->stand_in));
 	return verdict;
+}
+
+bool auth_salt(const struct conf *conf, enum auth_method method, const char *user,
+	struct auth_salt *salt, char *reason)
+{
+	static struct account account;
+	enum users_found found = USERS_ABSENT;
+	struct scram_keys keys = {0};
+
+	memset(&account, 0, sizeof(account));
+	if (users_name_is_safe(user))
+		found = users_find(conf, user, &account, reason);
+	find_keys(conf, method, user, &account, &keys);
+	salt->iterations = keys.iterations;
+	base64_encode(salt->text, keys.salt, keys.salt_length);
+	explicit_bzero(&account, sizeof(account));
+	explicit_bzero(&keys, sizeof(keys));
+	return found != USERS_BROKEN;
 }

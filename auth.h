@@ -2,15 +2,38 @@
 #ifndef AUTH_H
 #define AUTH_H
 
+#include "base64.h"
 #include "conf.h"
+#include "scram.h"
 #include "users.h"
+
+#include <stdint.h>
 
 #define AUTH_DIGEST_SIZE 16    /* MD5, RFC 1321 */
 #define AUTH_TIMESTAMP_MAX 320 /* `<...@host>` and its NUL */
 
 /* How the client logs in; the names stand in the log. */
-enum auth_method { AUTH_PASS, AUTH_APOP, AUTH_METHODS };
+enum auth_method {
+	AUTH_PASS,
+	AUTH_APOP,
+	AUTH_PLAIN, /* from here on by AUTH: sasl.c */
+	AUTH_LOGIN,
+	AUTH_CRAM_MD5,
+	AUTH_SCRAM_SHA_1,
+	AUTH_SCRAM_SHA_256,
+	AUTH_SCRAM_SHA_1_PLUS,
+	AUTH_SCRAM_SHA_256_PLUS,
+	AUTH_METHODS
+};
+#define AUTH_METHOD(method) (1u << (method))
 const char *auth_method_name(enum auth_method method);
+bool auth_is_scram(enum auth_method method);
+enum digest auth_digest(enum auth_method method); /* of SCRAM */
+bool auth_takes_password(enum auth_method method);
+
+/* The methods that can be offered, AUTH_METHOD() of each: those that serve every user, however their
+ * passwords are stored; or of those in `mechanisms` each that serves anyone. */
+unsigned auth_offers(const struct conf *conf);
 
 enum auth_verdict {
 	AUTH_GRANTED,
@@ -19,20 +42,34 @@ enum auth_verdict {
 };
 
 struct auth_attempt {
+	const struct conf *conf;
 	enum auth_method method;
 	const char *user; /* NUL-terminated, from the client */
-	const char
-		*secret; /* AUTH_PASS: the password; AUTH_APOP: the digest, 16 octets */
-	const char *timestamp; /* what the greeting said; empty: no APOP */
+	/* The password; APOP and CRAM-MD5: the digest, 16 octets; SCRAM: the proof. */
+	const char *secret;
+	/* APOP: the greeting's timestamp, empty where there is none.  CRAM-MD5: the
+	 * challenge.  SCRAM: the AuthMessage (RFC 5802 s.3). */
+	const char *challenge;
 };
 
 /* Makes a timestamp for the greeting, different each time: RFC 1939 s.7, APOP.
  * Returns 0, or -1 where the system has no random numbers. */
 int auth_timestamp(char timestamp[AUTH_TIMESTAMP_MAX], const char *hostname);
 
-/* Judges one attempt.  Fills in `account` where it is granted, and `reason`
- * (LOG_LINE_MAX octets) for the log where it is not.  The stored password is wiped. */
-enum auth_verdict auth_check(const struct conf *conf, const struct auth_attempt *attempt,
-	struct account *account, char *reason);
+/* Judges one attempt.  Fills in `account` where it is granted, with SCRAM `signature`, which
+ * proves to the client that we know its keys (DIGEST_MAX octets; else it may be NULL), and
+ * `reason` (LOG_LINE_MAX octets) for the log where it is not.  The stored password is wiped. */
+enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account *account,
+	unsigned char *signature, char *reason);
+
+/* What a SCRAM client must know of its user's keys: RFC 5802 s.5.1, `s` and `i`.  The text is
+ * base64.  Who is not there, or has a password that is stored otherwise, has one that is the same
+ * each time.  Returns false, with a `reason`, where users can't be looked up. */
+struct auth_salt {
+	uint32_t iterations;
+	char text[BASE64_SIZE(SCRAM_SALT_MAX)];
+};
+bool auth_salt(const struct conf *conf, enum auth_method method, const char *user,
+	struct auth_salt *salt, char *reason);
 
 #endif

@@ -1,6 +1,7 @@
 /* The capability table, response codes.  RFC 2449 sections 5, 6 and 8; RFC 3206.
  * Runs in the session. */
 #include "capa.h"
+#include "sasl.h"
 #include "session.h"
 
 static bool always(const struct session *session)
@@ -9,8 +10,7 @@ static bool always(const struct session *session)
 	return true;
 }
 
-/* pop3d.conf(5), `plaintext`: may a password be sent as things are? */
-static bool plaintext_allowed(const struct session *session)
+bool capa_plaintext(const struct session *session)
 {
 	if (session->secure)
 		return true;
@@ -24,6 +24,11 @@ static bool plaintext_allowed(const struct session *session)
 	}
 }
 
+static bool user_allowed(const struct session *session)
+{
+	return (session->methods & AUTH_METHOD(AUTH_PASS)) && capa_plaintext(session);
+}
+
 /* RFC 2595 s.4: where it is permitted in the current state. */
 static bool stls_allowed(const struct session *session)
 {
@@ -34,6 +39,11 @@ static bool stls_allowed(const struct session *session)
 static bool has_timestamp(const struct session *session)
 {
 	return session->timestamp[0] != '\0';
+}
+
+static void sasl_argument(struct session *session)
+{
+	sasl_list(session, " ", "");
 }
 
 static void expire_argument(struct session *session)
@@ -53,18 +63,21 @@ static const struct row {
 	bool (*offered)(const struct session *session);
 	void (*argument)(struct session *session);
 	enum text refusal;
+	bool passwords; /* the refusal is for want of TLS */
 } table[CAPA_COUNT] = {
-	[CAPA_ALWAYS] = {NULL, always, NULL, 0},
-	[CAPA_TOP] = {"TOP", always, NULL, 0},
-	[CAPA_USER] = {"USER", plaintext_allowed, NULL, TEXT_NEEDS_TLS},
-	[CAPA_APOP] = {NULL, has_timestamp, NULL, TEXT_NO_APOP},
-	[CAPA_RESP_CODES] = {"RESP-CODES", always, NULL, 0},
-	[CAPA_PIPELINING] = {"PIPELINING", always, NULL, 0},
-	[CAPA_EXPIRE] = {"EXPIRE", always, expire_argument, 0},
-	[CAPA_UIDL] = {"UIDL", always, NULL, 0},
-	[CAPA_IMPLEMENTATION] = {"IMPLEMENTATION", always, implementation_argument, 0},
-	[CAPA_STLS] = {"STLS", stls_allowed, NULL, TEXT_NO_TLS},
-	[CAPA_AUTH_RESP_CODE] = {"AUTH-RESP-CODE", always, NULL, 0},
+	[CAPA_ALWAYS] = {NULL, always, NULL, 0, false},
+	[CAPA_TOP] = {"TOP", always, NULL, 0, false},
+	[CAPA_USER] = {"USER", user_allowed, NULL, TEXT_NEEDS_TLS, true},
+	[CAPA_SASL] = {"SASL", sasl_any, sasl_argument, TEXT_NEEDS_TLS, true},
+	[CAPA_APOP] = {NULL, has_timestamp, NULL, TEXT_NO_APOP, false},
+	[CAPA_RESP_CODES] = {"RESP-CODES", always, NULL, 0, false},
+	[CAPA_PIPELINING] = {"PIPELINING", always, NULL, 0, false},
+	[CAPA_EXPIRE] = {"EXPIRE", always, expire_argument, 0, false},
+	[CAPA_UIDL] = {"UIDL", always, NULL, 0, false},
+	[CAPA_IMPLEMENTATION]
+	= {"IMPLEMENTATION", always, implementation_argument, 0, false},
+	[CAPA_STLS] = {"STLS", stls_allowed, NULL, TEXT_NO_TLS, false},
+	[CAPA_AUTH_RESP_CODE] = {"AUTH-RESP-CODE", always, NULL, 0, false},
 };
 
 bool capa_offered(const struct session *session, enum capability capability)
@@ -72,8 +85,10 @@ bool capa_offered(const struct session *session, enum capability capability)
 	return table[capability].offered(session);
 }
 
-enum text capa_refusal(enum capability capability)
+enum text capa_refusal(const struct session *session, enum capability capability)
 {
+	if (table[capability].passwords && capa_plaintext(session))
+		return TEXT_NO_MECHANISM;
 	return table[capability].refusal;
 }
 

@@ -16,6 +16,7 @@ enum capability {
 	CAPA_ALWAYS, /* no capability of its own: RFC 1939's minimum */
 	CAPA_TOP,
 	CAPA_USER,
+	CAPA_SASL,
 	CAPA_APOP, /* announced by the greeting's timestamp instead: RFC 2449 s.6 */
 	CAPA_RESP_CODES,
 	CAPA_PIPELINING,
@@ -29,8 +30,11 @@ enum capability {
 
 bool capa_offered(const struct session *session, enum capability capability);
 
+/* pop3d.conf(5), `plaintext`: may a password be sent as things are? */
+bool capa_plaintext(const struct session *session);
+
 /* What to say to who asks for what is not offered. */
-enum text capa_refusal(enum capability capability);
+enum text capa_refusal(const struct session *session, enum capability capability);
 
 /* The capability list, after the first line of CAPA's reply. */
 void capa_list(struct session *session);

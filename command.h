@@ -17,7 +17,7 @@ enum next { NEXT_COMMAND, NEXT_TRANSACTION, NEXT_END };
 
 typedef enum next command_handler(struct session *s, const struct arguments *arguments);
 
-command_handler cmd_apop, cmd_pass, cmd_stls, cmd_user;
+command_handler cmd_apop, cmd_auth, cmd_pass, cmd_stls, cmd_user;
 command_handler cmd_dele, cmd_list, cmd_noop, cmd_quit, cmd_retr, cmd_rset, cmd_stat,
 	cmd_top, cmd_uidl;
 
@@ -32,6 +32,17 @@ enum next reply_end(struct session *s, enum request_end reason);
 
 /* Why, where the client can't be read from or written to. */
 enum request_end end_of_wire(enum wire_state state);
+
+/* Asks for the verdict on a login, and wipes the request.  With a `signature` (DIGEST_MAX octets)
+ * the +OK is left to the caller: NEXT_TRANSACTION then. */
+enum next log_in(struct session *s, struct request *request, unsigned char *signature);
+enum next log_in_reply(struct session *s);
+
+/* 32 lower-case hexadecimal digits: RFC 1939 s.7, RFC 2195 s.2. */
+bool parse_digest(const char *text, char digest[AUTH_DIGEST_SIZE]);
+
+/* A request of the monitor and its reply; wipes the request.  Returns false where that is gone. */
+bool ask_monitor(struct session *s, struct request *request, struct reply *reply);
 
 /* The handshake.  Returns false where it came to nothing, and s->end says why. */
 bool secure_start(struct session *s, struct tls_server *server);

@@ -1,6 +1,7 @@
 /* Reading the configuration: pop3d.conf(5).  Runs before the processes part, as the
  * user that pop3d was started as. */
 #include "conf.h"
+#include "auth.h"
 #include "lines.h"
 #include "memory.h"
 
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 struct key;
@@ -18,7 +20,7 @@ typedef const char *parser(struct conf *conf, const struct key *key, char *value
 
 static parser parse_users, parse_maildir, parse_choice, parse_listen, parse_hostname,
 	parse_number, parse_session_user, parse_tls_certificate, parse_tls_key,
-	parse_tls_client_ca;
+	parse_tls_client_ca, parse_mechanisms;
 
 #define FIELD(name) offsetof(struct conf, name)
 
@@ -39,6 +41,10 @@ static const struct key {
 	{"users", "system", parse_users, 0, 0, 0, NULL},
 	{"maildir", "~/Maildir", parse_maildir, 0, 0, 0, NULL},
 	{"plaintext", "local", parse_choice, FIELD(plaintext), 0, 0, plaintext_choices},
+	{"mechanisms", NULL, parse_mechanisms, 0, 0, 0, NULL},
+	/* RFC 7677 s.4: at least 4096 */
+	{"scram_iterations", "4096", parse_number, FIELD(scram_iterations), 4096, 9999999,
+		NULL},
 	{"listen", NULL, parse_listen, 0, 0, 0, NULL},
 	{"tls_certificate", NULL, parse_tls_certificate, 0, 0, 0, NULL},
 	{"tls_key", NULL, parse_tls_key, 0, 0, 0, NULL},
@@ -108,6 +114,31 @@ static const char *parse_choice(struct conf *conf, const struct key *key, char *
 		snprintf(wrong + strlen(wrong), sizeof(wrong) - strlen(wrong), "%s `%s`",
 			i ? " or" : "", key->choices[i]);
 	return wrong;
+}
+
+/* Names of methods, with spaces between them; USER stands for USER and PASS. */
+static const char *parse_mechanisms(struct conf *conf, const struct key *key, char *value)
+{
+	char *rest, *word = strtok_r(value, " \t", &rest);
+
+	(void)key;
+	conf->mechanisms = 0;
+	for (; word; word = strtok_r(NULL, " \t", &rest)) {
+		enum auth_method m = AUTH_PASS;
+
+		if (strcasecmp(word, "USER") != 0) {
+			for (m = AUTH_APOP; m < AUTH_METHODS; m++) {
+				if (strcasecmp(word, auth_method_name(m)) == 0)
+					break;
+			}
+		}
+		if (m == AUTH_METHODS)
+			return "knows only USER, APOP, PLAIN, LOGIN, CRAM-MD5, "
+			       "SCRAM-SHA-1, "
+			       "SCRAM-SHA-256, and these with -PLUS";
+		conf->mechanisms |= AUTH_METHOD(m);
+	}
+	return NULL;
 }
 
 static bool is_port(const char *text)

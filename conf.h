@@ -38,6 +38,8 @@ struct conf {
 	char *users_file; /* with USERS_FILE: an absolute path */
 	char *maildir;    /* a pattern: see conf_maildir() */
 	enum plaintext plaintext;
+	unsigned mechanisms; /* AUTH_METHOD() of each; 0: those that serve every user */
+	unsigned scram_iterations; /* where the stored password says nothing of them */
 	struct conf_listen listen[CONF_LISTEN_MAX];
 	size_t listen_count;
 	struct conf_certificate certificates[CONF_CERTIFICATES_MAX];

@@ -19,7 +19,21 @@ static enum next refuse(struct session *s, enum response_code code, enum text te
 	return reply_end(s, END_REFUSED);
 }
 
-static enum next log_in(struct session *s, struct request *request)
+bool ask_monitor(struct session *s, struct request *request, struct reply *reply)
+{
+	int sent = request_send(s->monitor, request);
+
+	explicit_bzero(request, sizeof(*request));
+	return sent == 0 && reply_receive(s->monitor, reply, NULL) == 0;
+}
+
+enum next log_in_reply(struct session *s)
+{
+	reply_ok(s, TEXT_OPENED, s->count, s->octets);
+	return NEXT_TRANSACTION;
+}
+
+enum next log_in(struct session *s, struct request *request, unsigned char *signature)
 {
 	struct reply reply;
 	int fd, sent = request_send(s->monitor, request);
@@ -33,7 +47,9 @@ static enum next log_in(struct session *s, struct request *request)
 	case REPLY_OK:
 		if (!transaction_enter(s, &reply, fd))
 			return refuse(s, CODE_SYS_TEMP, TEXT_TEMPORARY);
-		reply_ok(s, TEXT_OPENED, s->count, s->octets);
+		if (!signature)
+			return log_in_reply(s);
+		memcpy(signature, reply.login.signature, DIGEST_MAX);
 		return NEXT_TRANSACTION;
 	case REPLY_DENIED:
 		return reply_err(s, CODE_AUTH, TEXT_DENIED, 0, 0);
@@ -60,11 +76,10 @@ enum next cmd_pass(struct session *s, const struct arguments *arguments)
 	wire_forget(&s->wire);
 	/* RFC 1939 s.7: PASS follows a USER; the next one another USER. */
 	s->user[0] = '\0';
-	return log_in(s, &request);
+	return log_in(s, &request, NULL);
 }
 
-/* 32 lower-case hexadecimal digits: RFC 1939 s.7. */
-static bool parse_digest(const char *text, char digest[AUTH_DIGEST_SIZE])
+bool parse_digest(const char *text, char digest[AUTH_DIGEST_SIZE])
 {
 	static const char digits[] = "0123456789abcdef";
 	size_t i;
@@ -86,5 +101,5 @@ enum next cmd_apop(struct session *s, const struct arguments *arguments)
 	/* What can't be a digest is a wrong one: the monitor counts it. */
 	if (!parse_digest(arguments->word[1], request.login.secret))
 		memset(request.login.secret, 0, AUTH_DIGEST_SIZE);
-	return log_in(s, &request);
+	return log_in(s, &request, NULL);
 }

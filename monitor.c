@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,8 +34,9 @@ static const unsigned delays[] = {1, 2, 4};
 /* Returns false where the session is to be ended. */
 typedef bool handler(struct monitor *m, struct request *request);
 
-static handler handle_stls, handle_sign, handle_ticket, handle_secured, handle_login,
-	handle_open, handle_recount, handle_marks, handle_commit, handle_end;
+static handler handle_stls, handle_sign, handle_ticket, handle_secured, handle_challenge,
+	handle_salt, handle_login, handle_open, handle_recount, handle_marks,
+	handle_commit, handle_end;
 
 #ifdef PROOF
 #include "proof.h"
@@ -53,7 +55,10 @@ static const struct {
 	[REQUEST_SIGN] = {AUTHORIZATION, handle_sign},
 	[REQUEST_TICKET] = {AUTHORIZATION, handle_ticket},
 	[REQUEST_SECURED] = {AUTHORIZATION, handle_secured},
+	[REQUEST_CHALLENGE] = {AUTHORIZATION, handle_challenge},
+	[REQUEST_SALT] = {AUTHORIZATION, handle_salt},
 	[REQUEST_LOGIN] = {AUTHORIZATION, handle_login},
+	[REQUEST_PROOF] = {AUTHORIZATION, handle_login},
 	[REQUEST_OPEN] = {TRANSACTION, handle_open},
 	[REQUEST_RECOUNT] = {TRANSACTION, handle_recount},
 	[REQUEST_DELETED] = {TRANSACTION, handle_marks},
@@ -64,6 +69,9 @@ static const struct {
 	[REQUEST_TRY] = {AUTHORIZATION | TRANSACTION, handle_try},
 #endif
 };
+
+/* A text with its end in it. */
+#define IS_TEXT(array) (memchr(array, '\0', sizeof(array)) != NULL)
 
 static bool reply_status(struct monitor *m, enum reply_status status)
 {
@@ -139,8 +147,7 @@ static bool handle_secured(struct monitor *m, struct request *request)
 	const struct tls_outcome *outcome = &request->secured.outcome;
 	char subject[LOG_QUOTE_SIZE], why[LOG_LINE_MAX];
 
-	if (!m->secure || m->secured
-		|| !memchr(outcome->subject, '\0', sizeof(outcome->subject)))
+	if (!m->secure || m->secured || !IS_TEXT(outcome->subject))
 		return violation(m);
 	m->secured = true;
 	m->outcome = *outcome;
@@ -265,7 +272,8 @@ static void set_patience(const struct monitor *m, int64_t receive, int64_t send)
 	setsockopt(m->session, SOL_SOCKET, SO_SNDTIMEO, &out, sizeof(out));
 }
 
-static bool grant(struct monitor *m, const struct request *request)
+static bool grant(struct monitor *m, const struct request *request,
+	const unsigned char signature[DIGEST_MAX])
 {
 	const struct index_header *header = &m->maildrop.index.header;
 	struct reply reply = {.status = REPLY_OK};
@@ -276,6 +284,7 @@ static bool grant(struct monitor *m, const struct request *request)
 		return refuse(m, request, REPLY_TEMPORARY, strerror(errno));
 	m->count = reply.login.messages = header->count;
 	reply.login.octets = m->result.left_octets = header->octets;
+	memcpy(reply.login.signature, signature, DIGEST_MAX);
 	m->result.left = header->count;
 	m->marks_size = marks_size(m->count);
 	m->deleted_marks = marks_new(m->marks_size);
@@ -296,34 +305,104 @@ static bool grant(struct monitor *m, const struct request *request)
 	return sent;
 }
 
-static bool login_is_sound(const struct request *request)
+/* What the next login has to answer. */
+
+static bool handle_challenge(struct monitor *m, struct request *request)
 {
-	return request->login.method < AUTH_METHODS
-		&& memchr(request->login.user, '\0', sizeof(request->login.user))
-		&& (request->login.method != AUTH_PASS
-			|| memchr(request->login.secret, '\0',
-				sizeof(request->login.secret)));
+	struct reply reply = {.status = REPLY_OK};
+
+	(void)request;
+	if (m->challenges == 0)
+		return violation(m);
+	m->challenges--;
+	if (auth_timestamp(m->challenge, m->server->conf.hostname) < 0) {
+		m->challenge[0] = '\0';
+		reply.status = REPLY_TEMPORARY;
+	}
+	memcpy(reply.challenge, m->challenge, sizeof(m->challenge));
+	return reply_send(m->session, &reply, -1) == 0;
 }
 
+static bool handle_salt(struct monitor *m, struct request *request)
+{
+	const char *user = request->login.user;
+	struct reply reply = {.status = REPLY_OK};
+	unsigned char random[REQUEST_NONCE_MAX / 4 * 3];
+	char reason[LOG_LINE_MAX] = "";
+
+	if (m->challenges == 0 || request->login.method >= AUTH_METHODS
+		|| !(m->offers & AUTH_METHOD(request->login.method))
+		|| !auth_is_scram(request->login.method) || !IS_TEXT(request->login.user))
+		return violation(m);
+	m->challenges--;
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return reply_status(m, REPLY_TEMPORARY);
+	base64_encode(m->nonce, random, sizeof(random));
+	memcpy(reply.salt.nonce, m->nonce, sizeof(m->nonce));
+	log_quote(m->tried, user, strlen(user));
+	if (!auth_salt(&m->server->conf, request->login.method, user, &reply.salt.salt,
+		    reason))
+		return refuse(m, request, REPLY_PERMANENT, reason);
+	return reply_send(m->session, &reply, -1) == 0;
+}
+
+/* A challenge is good for one answer.  That it stands in an AuthMessage makes the proof a new one:
+ * the monitor need not know the rest of that. */
+static bool take_challenge(
+	struct monitor *m, const struct request *request, struct auth_attempt *attempt)
+{
+	static char challenge[AUTH_TIMESTAMP_MAX];
+	bool scram = auth_is_scram(attempt->method), good = true;
+
+	switch (attempt->method) {
+	case AUTH_APOP:
+		attempt->challenge = m->timestamp;
+		break;
+	case AUTH_CRAM_MD5:
+		memcpy(challenge, m->challenge, sizeof(challenge));
+		attempt->challenge = challenge;
+		good = challenge[0] != '\0';
+		m->challenge[0] = '\0';
+		break;
+	default:
+		if (!scram)
+			break;
+		attempt->challenge = request->proof.message;
+		good = IS_TEXT(request->proof.message) && m->nonce[0]
+			&& strstr(request->proof.message, m->nonce);
+		m->nonce[0] = '\0';
+	}
+	return good && scram == (request->kind == REQUEST_PROOF);
+}
+
+static bool login_is_sound(const struct monitor *m, const struct request_login *login)
+{
+	return login->method < AUTH_METHODS && (m->offers & AUTH_METHOD(login->method))
+		&& IS_TEXT(login->user)
+		&& (!auth_takes_password(login->method) || IS_TEXT(login->secret));
+}
+
+/* A proof begins as a login does. */
 static bool handle_login(struct monitor *m, struct request *request)
 {
 	static struct account account;
 	struct auth_attempt attempt = {
+		.conf = &m->server->conf,
 		.method = request->login.method,
 		.user = request->login.user,
 		.secret = request->login.secret,
-		.timestamp = m->timestamp,
 	};
+	unsigned char signature[DIGEST_MAX] = {0};
 	char reason[LOG_LINE_MAX] = "";
 	enum auth_verdict verdict;
 	enum reply_status status;
 	struct timespec asked;
 
-	if (!login_is_sound(request))
+	if (!login_is_sound(m, &request->login) || !take_challenge(m, request, &attempt))
 		return violation(m);
 	clock_gettime(CLOCK_MONOTONIC, &asked);
 	log_quote(m->tried, attempt.user, strlen(attempt.user));
-	verdict = auth_check(&m->server->conf, &attempt, &account, reason);
+	verdict = auth_check(&attempt, &account, signature, reason);
 	explicit_bzero(request->login.secret, sizeof(request->login.secret));
 	if (verdict == AUTH_DENIED) {
 		log_attempt(m, LOG_NOTICE, "login-failed", request, reason);
@@ -334,7 +413,7 @@ static bool handle_login(struct monitor *m, struct request *request)
 	status = enter(m, &account, attempt.user, reason);
 	if (status != REPLY_OK)
 		return refuse(m, request, status, reason);
-	return grant(m, request);
+	return grant(m, request, signature);
 }
 
 static bool handle_open(struct monitor *m, struct request *request)
@@ -431,7 +510,8 @@ static bool hello(struct monitor *m)
 {
 	struct reply reply = {.status = REPLY_OK};
 
-	memcpy(reply.timestamp, m->timestamp, sizeof(m->timestamp));
+	reply.hello.methods = m->offers;
+	memcpy(reply.hello.timestamp, m->timestamp, sizeof(m->timestamp));
 	return reply_send(m->session, &reply, -1) == 0;
 }
 
@@ -521,7 +601,8 @@ void monitor_start(struct monitor *m, struct server *server, struct connection *
 	m->connection = c;
 	strcpy(m->user, "-");
 	maildrop_none(&m->maildrop);
-	if (users_have_secrets(&server->conf)
+	m->offers = auth_offers(&server->conf);
+	if ((m->offers & AUTH_METHOD(AUTH_APOP))
 		&& auth_timestamp(m->timestamp, server->conf.hostname) < 0)
 		m->timestamp[0] = '\0';
 	/* Taken, not handled: end_of_process waits for it. */
@@ -541,6 +622,8 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 	m->stls = false;
 	m->signatures = SIGNATURES;
 	m->tickets = TLS_TICKETS;
+	m->challenges = REQUEST_CHALLENGES;
+	m->challenge[0] = m->nonce[0] = '\0';
 	m->end.kind = 0;
 	set_patience(
 		m, (m->connection->deadline - wire_now()) / 1000 + PATIENCE, PATIENCE);

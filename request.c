@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,6 +25,34 @@ const char *request_end_name(uint32_t reason)
 	};
 
 	return reason < END_REASONS ? names[reason] : "?";
+}
+
+#define UP_TO(member) \
+	(offsetof(struct request, member) + sizeof(((struct request *)0)->member))
+
+size_t request_size(uint32_t kind)
+{
+	static const size_t sizes[REQUEST_KINDS] = {
+		[REQUEST_STLS] = UP_TO(number),
+		[REQUEST_SIGN] = UP_TO(sign),
+		[REQUEST_TICKET] = UP_TO(ticket),
+		[REQUEST_SECURED] = UP_TO(secured),
+		[REQUEST_CHALLENGE] = UP_TO(number),
+		[REQUEST_SALT] = UP_TO(login.user),
+		[REQUEST_LOGIN] = UP_TO(login),
+		[REQUEST_PROOF] = UP_TO(proof),
+		[REQUEST_OPEN] = UP_TO(number),
+		[REQUEST_RECOUNT] = UP_TO(number),
+		[REQUEST_DELETED] = UP_TO(marks),
+		[REQUEST_FETCHED] = UP_TO(marks),
+		[REQUEST_COMMIT] = UP_TO(number),
+		[REQUEST_END] = UP_TO(end),
+#ifdef PROOF
+		[REQUEST_TRY] = UP_TO(login),
+#endif
+	};
+
+	return kind < REQUEST_KINDS ? sizes[kind] : 0;
 }
 
 /* Room for one descriptor beside a packet. */
@@ -86,7 +115,7 @@ static ssize_t receive_packet(int from, void *packet, size_t length, int *fd)
 
 int request_send(int monitor, const struct request *request)
 {
-	return send_packet(monitor, request, sizeof(*request), -1);
+	return send_packet(monitor, request, request_size(request->kind), -1);
 }
 
 enum request_received request_receive(int session, struct request *request)
@@ -94,7 +123,8 @@ enum request_received request_receive(int session, struct request *request)
 	/* Without room for them, descriptors are closed by the kernel. */
 	ssize_t got = receive_packet(session, request, sizeof(*request), NULL);
 
-	if (got == (ssize_t)sizeof(*request))
+	if (got >= (ssize_t)sizeof(request->kind)
+		&& got == (ssize_t)request_size(request->kind))
 		return REQUEST_CAME;
 	/* Who dies with a reply unread resets the connection. */
 	return got == 0 || (got < 0 && errno == ECONNRESET) ? REQUEST_NONE

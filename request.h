@@ -1,9 +1,10 @@
-/* What the session asks of the monitor, and what comes back: fixed-size packets over a
- * socketpair(2), SOCK_SEQPACKET.  No protocol text crosses it.
+/* What the session asks of the monitor, and what comes back: packets over a socketpair(2),
+ * SOCK_SEQPACKET, each kind of a fixed size.  No protocol text crosses it.
  *
  *     monitor -> session   hello                        once, first
  *     session -> monitor   stls, sign, ticket, secured  for TLS
- *                          login                        until one is granted
+ *                          challenge, salt              for the login that follows
+ *                          login, proof                 until one is granted
  *                          open n, recount n            after that
  *                          marks ..., commit            once
  *                          end                          last, at any time
@@ -18,21 +19,27 @@
 
 #include <stdint.h>
 
-#define REQUEST_TEXT_MAX 256 /* octets of a name or secret, its NUL included */
-#define REQUEST_MARKS 512    /* octets of marks in one request: 4096 messages */
+#define REQUEST_TEXT_MAX 256     /* octets of a name or secret, its NUL included */
+#define REQUEST_MARKS 512        /* octets of marks in one request: 4096 messages */
+#define REQUEST_MESSAGE_MAX 4096 /* octets of an AuthMessage, its NUL included */
+#define REQUEST_CHALLENGES 8     /* a connection */
+#define REQUEST_NONCE_MAX 33 /* octets of the monitor's part of a nonce, NUL included */
 
 enum request_kind {
 	REQUEST_STLS,    /* may TLS begin?  A session of its own will do that */
 	REQUEST_SIGN,    /* the handshake's signature */
 	REQUEST_TICKET,  /* what seals or opens a ticket */
 	REQUEST_SECURED, /* how the handshake went */
-	REQUEST_LOGIN,
+	REQUEST_LOGIN,   /* by anything but SCRAM */
 	REQUEST_OPEN,    /* message `number`: its descriptor comes back */
 	REQUEST_RECOUNT, /* message `number` was not as long as the index says */
 	REQUEST_DELETED, /* marks, from message 8 * REQUEST_MARKS * `number` on */
 	REQUEST_FETCHED, /* likewise */
 	REQUEST_COMMIT,  /* UPDATE: deletes */
 	REQUEST_END,
+	REQUEST_CHALLENGE, /* what CRAM-MD5 is to answer */
+	REQUEST_SALT,      /* a user's salt and iterations, and a nonce */
+	REQUEST_PROOF,     /* SCRAM, with the nonce of the last `salt` in its message */
 #ifdef PROOF
 	REQUEST_TRY, /* proof.h, `login.user` is the text */
 #endif
@@ -58,15 +65,21 @@ enum request_end {
 
 const char *request_end_name(uint32_t reason);
 
+struct request_login {
+	uint32_t method; /* enum auth_method */
+	char user[REQUEST_TEXT_MAX];
+	char secret[REQUEST_TEXT_MAX]; /* see struct auth_attempt */
+};
+
 struct request {
 	uint32_t kind;
 	uint32_t number;
 	union {
+		struct request_login login; /* salt: without a secret */
 		struct {
-			uint32_t method; /* enum auth_method */
-			char user[REQUEST_TEXT_MAX];
-			char secret[REQUEST_TEXT_MAX];
-		} login;
+			struct request_login login;
+			char message[REQUEST_MESSAGE_MAX];
+		} proof;
 		struct tls_sign sign;
 		struct {
 			uint32_t fresh; /* make a new name */
@@ -100,7 +113,15 @@ enum reply_status {
 struct reply {
 	uint32_t status;
 	union {
-		char timestamp[AUTH_TIMESTAMP_MAX]; /* hello; empty: no APOP */
+		struct {
+			uint32_t methods;                   /* auth_offers() */
+			char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
+		} hello;
+		char challenge[AUTH_TIMESTAMP_MAX];
+		struct {
+			struct auth_salt salt;
+			char nonce[REQUEST_NONCE_MAX];
+		} salt;
 		struct {
 			uint32_t length; /* 0: there is none */
 			unsigned char signature[TLS_SIGN_MAX];
@@ -110,14 +131,18 @@ struct reply {
 			unsigned char name[TLS_TICKET_NAME];
 			struct tls_ticket_keys keys;
 		} ticket;
-		struct { /* login: the index's descriptor too */
+		struct { /* login, proof: the index's descriptor too */
 			uint64_t messages, octets;
+			unsigned char signature[DIGEST_MAX];
 		} login;
 		struct { /* commit */
 			uint64_t deleted, failed, left, left_octets;
 		} commit;
 	};
 };
+
+/* The octets of a request; 0 where there is no such kind.  Each kind has its own size. */
+size_t request_size(uint32_t kind);
 
 /* Sends one packet; returns 0, or -1 where the other process is gone. */
 int request_send(int monitor, const struct request *request);

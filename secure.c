@@ -7,15 +7,6 @@
 
 #include <string.h>
 
-/* A request and its reply.  Returns false where the monitor has gone. */
-static bool ask(struct session *s, struct request *request, struct reply *reply)
-{
-	int sent = request_send(s->monitor, request);
-
-	explicit_bzero(request, sizeof(*request));
-	return sent == 0 && reply_receive(s->monitor, reply, NULL) == 0;
-}
-
 enum next cmd_stls(struct session *s, const struct arguments *arguments)
 {
 	struct request request = {.kind = REQUEST_STLS};
@@ -26,7 +17,7 @@ enum next cmd_stls(struct session *s, const struct arguments *arguments)
 	 * taken for the client's own after the handshake.  No word of it is answered. */
 	if (wire_has_more(&s->wire))
 		return reply_end(s, END_INJECTION);
-	if (!ask(s, &request, &reply))
+	if (!ask_monitor(s, &request, &reply))
 		return reply_end(s, END_MONITOR);
 	if (reply.status != REPLY_OK)
 		return reply_err(s, CODE_SYS_PERM, TEXT_TLS_BROKEN, 0, 0);
@@ -55,7 +46,7 @@ static size_t sign(void *owner, const struct tls_sign *wanted, unsigned char *ou
 	struct request request = {.kind = REQUEST_SIGN, .sign = *wanted};
 	struct reply reply;
 
-	if (!ask(owner, &request, &reply)
+	if (!ask_monitor(owner, &request, &reply)
 		|| reply.sign.length > sizeof(reply.sign.signature))
 		return 0;
 	memcpy(out, reply.sign.signature, reply.sign.length);
@@ -75,7 +66,8 @@ static enum tls_ticket ticket(void *owner, bool fresh,
 		return TLS_TICKET_UNKNOWN;
 	if (!fresh)
 		memcpy(request.ticket.name, name, TLS_TICKET_NAME);
-	if (ask(owner, &request, &reply) && reply.ticket.found <= TLS_TICKET_GOOD) {
+	if (ask_monitor(owner, &request, &reply)
+		&& reply.ticket.found <= TLS_TICKET_GOOD) {
 		found = reply.ticket.found;
 		memcpy(name, reply.ticket.name, TLS_TICKET_NAME);
 		*keys = reply.ticket.keys;

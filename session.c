@@ -27,6 +27,8 @@ static const struct command {
 	command_handler *handler;
 } commands[] = {
 	{"APOP", AUTHORIZATION, CAPA_APOP, 2, 2, false, cmd_apop},
+	/* RFC 5034 s.4.  Without arguments it is a question that some clients ask. */
+	{"AUTH", AUTHORIZATION, CAPA_SASL, 0, 2, false, cmd_auth},
 	{"CAPA", BOTH, CAPA_ALWAYS, 0, 0, false, cmd_capa},
 	{"DELE", TRANSACTION, CAPA_ALWAYS, 1, 1, false, cmd_dele},
 	{"LIST", TRANSACTION, CAPA_ALWAYS, 0, 1, false, cmd_list},
@@ -150,6 +152,7 @@ static void split(char *text, bool rest, struct arguments *arguments)
 	}
 }
 
+/* RFC 2449 s.4: 255 octets.  Some clients put a long initial response behind AUTH all the same. */
 static enum next run_command(struct session *s, char *line)
 {
 	const struct command *command = commands;
@@ -160,6 +163,8 @@ static enum next run_command(struct session *s, char *line)
 		*space++ = '\0';
 	while (command->keyword && strcasecmp(command->keyword, line) != 0)
 		command++;
+	if (s->wire.length > WIRE_LINE_MAX && command->handler != cmd_auth)
+		return reply_err(s, CODE_NONE, TEXT_BAD_LINE, 0, 0);
 	split(space, command->rest, &arguments);
 	if (!(command->states & s->state))
 		return reply_err(s, CODE_NONE,
@@ -167,8 +172,11 @@ static enum next run_command(struct session *s, char *line)
 						      : TEXT_LOG_IN_FIRST,
 			0, 0);
 	if (!capa_offered(s, command->capability)) {
-		s->plaintext_refused |= command->capability == CAPA_USER;
-		return reply_err(s, CODE_NONE, capa_refusal(command->capability), 0, 0);
+		s->plaintext_refused |= !capa_plaintext(s)
+			&& (command->capability == CAPA_USER
+				|| command->capability == CAPA_SASL);
+		return reply_err(
+			s, CODE_NONE, capa_refusal(s, command->capability), 0, 0);
 	}
 	if (arguments.count < command->least)
 		return reply_err(s, CODE_NONE, TEXT_TOO_FEW, 0, 0);
@@ -263,7 +271,8 @@ void session_run(const struct session_start *start)
 	wire_start(&s.wire, &start->ends, s.monitor, start->deadline);
 	if (reply_receive(s.monitor, &hello, NULL) < 0)
 		return;
-	memcpy(s.timestamp, hello.timestamp, sizeof(s.timestamp) - 1);
+	s.methods = hello.hello.methods;
+	memcpy(s.timestamp, hello.hello.timestamp, sizeof(s.timestamp) - 1);
 	if (!start->tls || secure_start(&s, start->tls)) {
 		if (!start->after_stls)
 			greet(&s);

@@ -34,7 +34,9 @@ struct session {
 	enum session_state state;
 	bool secure;                        /* TLS is on */
 	enum request_end end;               /* why it ended, once it has */
+	unsigned methods;                   /* auth_offers() */
 	char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
+	unsigned challenges;                /* that have been asked for */
 	char user[REQUEST_TEXT_MAX];        /* after USER; empty: none */
 
 	/* TRANSACTION: the maildrop and what has been done to it. */

@@ -425,6 +425,52 @@ static void outcome(struct tls *tls, struct tls_outcome *outcome)
 	}
 }
 
+/* RFC 9266 s.2, s.4.2: TLS 1.2 is unique with the extended master secret only, and there an empty
+ * context, as here, is another thing than none. */
+static size_t exporter(SSL *ssl, unsigned char out[TLS_BINDING_MAX])
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1)
+		return 0;
+	return SSL_export_keying_material(
+		       ssl, out, 32, label, sizeof(label) - 1, NULL, 0, 1)
+			== 1
+		? 32
+		: 0;
+}
+
+/* RFC 5929 s.4.1: by the digest of the certificate's signature, or a better one. */
+static size_t end_point(SSL *ssl, unsigned char out[TLS_BINDING_MAX])
+{
+	const X509 *certificate = SSL_get_certificate(ssl);
+	unsigned length = 0;
+	int nid = NID_undef;
+
+	if (!certificate
+		|| !X509_get_signature_info((X509 *)certificate, &nid, NULL, NULL, NULL))
+		return 0;
+	if (nid == NID_md5 || nid == NID_sha1)
+		nid = NID_sha256;
+	if (nid == NID_undef
+		|| X509_digest(certificate, EVP_get_digestbynid(nid), out, &length) != 1)
+		return 0;
+	return length;
+}
+
+static size_t binding(
+	struct tls *tls, const char *type, unsigned char out[TLS_BINDING_MAX])
+{
+	size_t length = 0;
+
+	ERR_clear_error();
+	if (strcmp(type, "tls-exporter") == 0)
+		length = exporter(tls->ssl, out);
+	else if (strcmp(type, "tls-server-end-point") == 0)
+		length = end_point(tls->ssl, out);
+	return length;
+}
+
 __attribute__((visibility("default"))) extern const struct tls_library tls_library;
 const struct tls_library tls_library = {
 	.open = open_server,
@@ -439,4 +485,5 @@ const struct tls_library tls_library = {
 	.write = write_client,
 	.shutdown = shutdown_client,
 	.outcome = outcome,
+	.binding = binding,
 };

@@ -15,6 +15,7 @@
 #define TLS_SIGN_MAX 512 /* octets of an RSA key of 4096 bits */
 #define TLS_TEXT_MAX 256
 #define TLS_TICKET_NAME 16
+#define TLS_BINDING_MAX 64 /* octets of a channel binding */
 
 /* Keys for tickets that a connection may ask for: one is for the ticket that it gives, the others
  * for those that it is shown. */
@@ -92,6 +93,11 @@ struct tls_library {
 	ssize_t (*write)(struct tls *tls, const void *data, size_t length, short *events);
 	void (*shutdown)(struct tls *tls); /* says goodbye; waits for no answer */
 	void (*outcome)(struct tls *tls, struct tls_outcome *outcome);
+	/* What only the two ends of this connection know, or, as tls-server-end-point, what
+	 * certificate it has: RFC 9266, RFC 5929 s.4.  Returns its octets; 0 where there is
+	 * no binding of this type. */
+	size_t (*binding)(
+		struct tls *tls, const char *type, unsigned char out[TLS_BINDING_MAX]);
 };
 
 /* Loads tls.so, once.  Returns NULL where that can't be had; `why` (LOG_LINE_MAX octets)

@@ -2,6 +2,7 @@
  * Runs in the monitor until the login; users_check() before the processes part. */
 #include "users.h"
 #include "lines.h"
+#include "scram.h"
 
 #include <crypt.h>
 #include <errno.h>
@@ -32,47 +33,42 @@ bool users_name_is_safe(const char *name)
 	return true;
 }
 
-/* Prefixes of a crypt(3) hash, which says by itself what it is. */
-static const char *const crypt_schemes[]
-	= {"{CRYPT}", "{MD5-CRYPT}", "{BLF-CRYPT}", "{SHA256-CRYPT}", "{SHA512-CRYPT}"};
+static const struct {
+	const char *name;
+	enum users_stored kind;
+} schemes[] = {
+	{"{PLAIN}", USERS_SECRET},
+	{"{CLEARTEXT}", USERS_SECRET},
+	{"{SCRAM-SHA-1}", USERS_SCRAM_SHA_1},
+	{"{SCRAM-SHA-256}", USERS_SCRAM_SHA_256},
+	/* A crypt(3) hash says by itself what it is. */
+	{"{CRYPT}", USERS_HASH},
+	{"{MD5-CRYPT}", USERS_HASH},
+	{"{BLF-CRYPT}", USERS_HASH},
+	{"{SHA256-CRYPT}", USERS_HASH},
+	{"{SHA512-CRYPT}", USERS_HASH},
+};
 
-/* What follows `scheme` (such as "{PLAIN}") in `password`, or NULL. */
-static const char *after_scheme(const char *password, const char *scheme)
+enum users_stored users_stored(const char *password, const char **value)
 {
-	size_t length = strlen(scheme);
-
-	return strncasecmp(password, scheme, length) == 0 ? password + length : NULL;
-}
-
-const char *users_secret(const char *password)
-{
-	const char *secret = after_scheme(password, "{PLAIN}");
-
-	if (!secret)
-		secret = after_scheme(password, "{CLEARTEXT}");
-	return secret && *secret ? secret : NULL;
-}
-
-const char *users_hash(const char *password)
-{
-	const char *hash = NULL;
+	enum users_stored kind = *password == '{' ? USERS_UNKNOWN : USERS_HASH;
 	size_t i;
 
-	for (i = 0; i < sizeof(crypt_schemes) / sizeof(crypt_schemes[0]) && !hash; i++)
-		hash = after_scheme(password, crypt_schemes[i]);
-	if (!hash)
-		hash = password;
-	/* Empty, or locked as passwd(1) and usermod(8) do it. */
-	if (*hash == '\0' || strchr("!*{", *hash))
-		return NULL;
-	return hash;
-}
+	for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		size_t length = strlen(schemes[i].name);
 
-bool users_scheme_is_known(const char *password)
-{
-	return password[0] != '{' || users_hash(password)
-		|| after_scheme(password, "{PLAIN}")
-		|| after_scheme(password, "{CLEARTEXT}");
+		if (strncasecmp(password, schemes[i].name, length) != 0)
+			continue;
+		password += length;
+		kind = schemes[i].kind;
+		break;
+	}
+	if (value)
+		*value = password;
+	/* Locked as passwd(1) and usermod(8) do it. */
+	if (*password == '\0' || (kind == USERS_HASH && strchr("!*{", *password)))
+		return USERS_LOCKED;
+	return kind;
 }
 
 /* Splits a line at its colons; the last field takes the rest.  Fields that are not
@@ -154,13 +150,16 @@ static const char *parse_fields(char *field[FIELDS], struct account *account)
 /* The first hash of the file stands in for those that are not there. */
 static void keep_stand_in(struct account *account, const char *line)
 {
-	const char *password = strchr(line, ':');
-	const char *hash = password ? users_hash(password + 1) : NULL;
-	size_t length = hash ? strcspn(hash, ":") : 0;
+	const char *password = strchr(line, ':'), *hash;
+	size_t length;
 
-	if (account->stand_in[0] || length >= sizeof(account->stand_in))
+	if (!password || account->stand_in[0]
+		|| users_stored(password + 1, &hash) != USERS_HASH)
 		return;
-	memcpy(account->stand_in, hash ? hash : "", length);
+	length = strcspn(hash, ":");
+	if (length >= sizeof(account->stand_in))
+		return;
+	memcpy(account->stand_in, hash, length);
 	account->stand_in[length] = '\0';
 }
 
@@ -302,24 +301,52 @@ const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const ch
 	return wrong ? wrong : conf_maildir(path, pattern, name, account->home);
 }
 
-bool users_have_secrets(const struct conf *conf)
+unsigned users_stored_all(const struct conf *conf, unsigned enough)
 {
 	static struct lines lines;
-	bool have = false;
+	unsigned kinds = 0;
 	char *line;
 
-	if (conf->users != USERS_FILE || lines_open(&lines, conf->users_file) < 0)
-		return false;
-	while (!have && (line = lines_next(&lines)) != NULL) {
+	if (conf->users == USERS_SYSTEM)
+		return USERS_STORED(USERS_HASH);
+	if (lines_open(&lines, conf->users_file) < 0)
+		return 0;
+	while ((kinds & enough) != enough && (line = lines_next(&lines)) != NULL) {
 		char *field[FIELDS];
 
 		if (is_comment(line) || lines.bad)
 			continue;
 		split(line, field);
-		have = users_secret(field[PASSWORD]) != NULL;
+		kinds |= USERS_STORED(users_stored(field[PASSWORD], NULL));
+		kinds &= ~(USERS_STORED(USERS_LOCKED) | USERS_STORED(USERS_UNKNOWN));
 	}
 	lines_close(&lines);
-	return have;
+	return kinds;
+}
+
+/* Whether the first line of a file is one of those that begin so; then it goes into `seed`. */
+static bool seed_from(const char *file, const char *beginning, unsigned char seed[32])
+{
+	static struct lines lines;
+	bool found = false;
+	char *line;
+
+	if (lines_open(&lines, file) < 0)
+		return false;
+	line = lines_next(&lines);
+	if (line && !lines.bad && strncmp(line, beginning, strlen(beginning)) == 0) {
+		digest(DIGEST_SHA_256, line, strlen(line), seed);
+		found = true;
+	}
+	lines_close(&lines);
+	return found;
+}
+
+void users_seed(const struct conf *conf, unsigned char seed[32])
+{
+	memset(seed, 0, 32);
+	if (conf->users != USERS_FILE || !seed_from(conf->users_file, "#seed ", seed))
+		seed_from("/etc/machine-id", "", seed);
 }
 
 bool users_ids(const char *file, const char *name, uid_t *uid, gid_t *gid)
@@ -349,15 +376,30 @@ static int compare_names(const void *a, const void *b)
 /* Returns NULL or what is wrong with the stored password. */
 static const char *check_password(const char *password)
 {
-	const char *hash = users_hash(password);
+	struct scram_keys keys;
+	const char *value;
+	bool good = true;
 
-	if (!users_scheme_is_known(password))
+	switch (users_stored(password, &value)) {
+	case USERS_UNKNOWN:
 		return "pop3d does not know how this password is stored";
+	case USERS_SCRAM_SHA_1:
+		good = scram_parse(value, DIGEST_SHA_1, &keys);
+		break;
+	case USERS_SCRAM_SHA_256:
+		good = scram_parse(value, DIGEST_SHA_256, &keys);
+		break;
 #ifdef CRYPT_SALT_INVALID
-	if (hash && crypt_checksalt(hash) == CRYPT_SALT_INVALID)
-		return "crypt(3) does not know how this password is hashed";
+	case USERS_HASH:
+		if (crypt_checksalt(value) == CRYPT_SALT_INVALID)
+			return "crypt(3) does not know how this password is hashed";
+		break;
 #endif
-	return NULL;
+	default:
+		break;
+	}
+	explicit_bzero(&keys, sizeof(keys));
+	return good ? NULL : "must be iterations,salt,stored key,server key in base64";
 }
 
 /* One line of the users file; `names` are those before it. */

@@ -48,17 +48,27 @@ bool users_ready(const struct conf *conf, char *why);
 const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const char *name,
 	const struct account *account);
 
-/* Whether some user's secret is stored so that APOP can use it. */
-bool users_have_secrets(const struct conf *conf);
+/* How a password is stored. */
+enum users_stored {
+	USERS_LOCKED,  /* nothing is right */
+	USERS_UNKNOWN, /* in a way that pop3d does not know */
+	USERS_SECRET,  /* as it is: {PLAIN} */
+	USERS_HASH,    /* for crypt(3) */
+	USERS_SCRAM_SHA_1,
+	USERS_SCRAM_SHA_256
+};
+#define USERS_STORED(kind) (1u << (kind))
 
-/* The secret behind {PLAIN} or {CLEARTEXT}, or NULL.  Points into `password`. */
-const char *users_secret(const char *password);
+/* `value` is what stands behind the scheme, in `password`; it may be NULL. */
+enum users_stored users_stored(const char *password, const char **value);
 
-/* The crypt(3) hash behind {CRYPT}, or the like, or nothing; or NULL.  Points into `password`. */
-const char *users_hash(const char *password);
+/* How the passwords of all users are stored: USERS_STORED() of each that can be right.  Does not
+ * look further once `enough` of them have been seen. */
+unsigned users_stored_all(const struct conf *conf, unsigned enough);
 
-/* Whether pop3d knows how a password is stored. */
-bool users_scheme_is_known(const char *password);
+/* What is to be the same on each day and host for the same users, and is not known elsewhere: from
+ * the first line of the users file where that is `#seed TEXT`; else from machine-id(5). */
+void users_seed(const struct conf *conf, unsigned char seed[32]);
 
 /* The ids in the line of `name` in a file such as /etc/passwd.  Returns false where there is
  * no such line, or it is no good. */

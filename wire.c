@@ -277,10 +277,11 @@ static enum wire_line take_line(struct wire *wire, char *lf, char **line)
 {
 	char *first = wire->input + wire->start;
 	size_t length = (size_t)(lf - first) + 1;
-	bool bad = wire->swallowing || length > WIRE_LINE_MAX
+	bool bad = wire->swallowing || length > WIRE_RESPONSE_MAX
 		|| memchr(first, '\0', length);
 
 	wire->start += length;
+	wire->length = length;
 	wire->swallowing = false;
 	if (bad)
 		return WIRE_BAD_LINE;
@@ -304,7 +305,7 @@ enum wire_line wire_read_line(struct wire *wire, char **line)
 		if (lf)
 			return take_line(wire, lf, line);
 		searched = there;
-		if (there >= WIRE_LINE_MAX || wire->swallowing) {
+		if (there >= WIRE_RESPONSE_MAX || wire->swallowing) {
 			wire->swallowing = true;
 			wire->start = wire->end = searched = 0;
 		}

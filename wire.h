@@ -11,7 +11,8 @@ struct tls;
 struct tls_library;
 
 #define WIRE_LINE_MAX 255 /* octets of a command, CR LF included: RFC 2449 s.4 */
-#define WIRE_INPUT 4096
+#define WIRE_RESPONSE_MAX (12288 + 2) /* of a response, likewise: RFC 5034 s.4 */
+#define WIRE_INPUT 16384
 #define WIRE_OUTPUT (65536 + 1024)
 
 /* Why nothing more can be read or written. */
@@ -41,6 +42,7 @@ struct wire {
 			    * with each command and each write that gets on */
 	bool swallowing;   /* the rest of a line that is too long */
 	size_t start, end; /* what is unread in `input` */
+	size_t length;     /* octets of the last line, its end included */
 	size_t used;       /* what is unsent in `output` */
 	char input[WIRE_INPUT];
 	char output[WIRE_OUTPUT];
@@ -70,7 +72,7 @@ enum wire_line {
 	WIRE_NO_LINE   /* no more will come: see `state` */
 };
 
-/* The next command line.  What has been written is sent first where the line has yet to
+/* The next line, of WIRE_RESPONSE_MAX octets at most.  What has been written is sent first where the line has yet to
  * come (RFC 2449 s.6.6).  `*line` may be changed, and is good until the next call. */
 enum wire_line wire_read_line(struct wire *wire, char **line);
 

@@ -279,6 +279,7 @@ hash() {
 @test "APOP: wrong digests, upper case, other lengths, and users with a hash are refused" {
 	printf 'hashed:%s:%s:%s::%s\n' "$(hash sha512crypt secret)" "$MAIL_UID" "$MAIL_GID" "$T" \
 		>>"$USERS"
+	configure 'mechanisms USER APOP'
 	talk <<-'E'
 		A: joe wrong
 		S: -ERR [AUTH] Wrong user name or password
@@ -301,6 +302,7 @@ hash() {
 	printf 'hashed:%s:%s:%s::%s\nnone::%s:%s::%s\nempty:{PLAIN}:%s:%s::%s\n' "$(hash md5crypt x)" \
 		"$MAIL_UID" "$MAIL_GID" "$T" "$MAIL_UID" "$MAIL_GID" "$T" "$MAIL_UID" "$MAIL_GID" "$T" >>"$USERS"
 	local user
+	configure 'mechanisms USER APOP'
 	for user in hashed none empty nobody-knows; do
 		talk <<-E
 			A: $user 
@@ -411,6 +413,7 @@ hash() {
 		C: CAPA
 		S~ \+OK .*
 		S: TOP
+		S: SASL SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5
 		S: RESP-CODES
 		S: PIPELINING
 		S: EXPIRE NEVER

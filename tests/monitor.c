@@ -118,7 +118,9 @@ static void send_octets(const struct run *run, const void *data, size_t length)
 
 static void ask(const struct run *run, const struct request *request)
 {
-	send_octets(run, request, sizeof(*request));
+	size_t size = request_size(request->kind);
+
+	send_octets(run, request, size ? size : sizeof(*request));
 }
 
 static void ask_kind(const struct run *run, uint32_t kind, uint32_t number)
@@ -180,8 +182,9 @@ static bool out_of_place(void)
 	static const uint32_t before[] = {REQUEST_SIGN, REQUEST_TICKET, REQUEST_SECURED,
 		REQUEST_OPEN, REQUEST_RECOUNT, REQUEST_DELETED, REQUEST_FETCHED,
 		REQUEST_COMMIT};
-	static const uint32_t after[] = {REQUEST_STLS, REQUEST_SIGN, REQUEST_TICKET,
-		REQUEST_SECURED, REQUEST_LOGIN};
+	static const uint32_t after[]
+		= {REQUEST_STLS, REQUEST_SIGN, REQUEST_TICKET, REQUEST_SECURED,
+			REQUEST_LOGIN, REQUEST_CHALLENGE, REQUEST_SALT, REQUEST_PROOF};
 	struct run run;
 	size_t i;
 
@@ -251,8 +254,8 @@ static bool unknown_kinds(void)
 
 static bool wrong_sizes(void)
 {
-	static const size_t sizes[] = {
-		1, 4, 8, sizeof(struct request) - 1, sizeof(struct request) + 1, 65536};
+	const size_t sizes[] = {1, 4, 8, request_size(REQUEST_END) - 1,
+		request_size(REQUEST_END) + 1, sizeof(struct request), 65536};
 	static struct {
 		struct request request;
 		char more[65536];
@@ -483,6 +486,106 @@ static bool handshake_told_once(void)
 	return is_violation(&run);
 }
 
+/* For methods that are not offered, by the wrong request, without a challenge that it could answer, or
+ * with one that was answered. */
+static bool answers_without_questions(void)
+{
+	static const struct {
+		uint32_t kind, method;
+	} cases[] = {
+		{REQUEST_LOGIN, AUTH_CRAM_MD5},
+		{REQUEST_LOGIN, AUTH_SCRAM_SHA_256},
+		{REQUEST_PROOF, AUTH_SCRAM_SHA_256},
+		{REQUEST_PROOF, AUTH_PASS},
+		{REQUEST_PROOF, AUTH_CRAM_MD5},
+		{REQUEST_SALT, AUTH_PASS},
+		{REQUEST_SALT, AUTH_CRAM_MD5},
+		{REQUEST_SALT, AUTH_METHODS},
+		{REQUEST_SALT, UINT32_MAX},
+		{REQUEST_PROOF, UINT32_MAX},
+	};
+	struct request request;
+	struct run run;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		memset(&request, 0, sizeof(request));
+		request.kind = cases[i].kind;
+		request.login.method = cases[i].method;
+		strcpy(request.login.user, "joe");
+		start(&run, false);
+		answer(&run);
+		ask(&run, &request);
+		if (!is_violation(&run)) {
+			printf("# case %zu\n", i);
+			return false;
+		}
+	}
+	memset(&request, 0, sizeof(request));
+	start(&run, false);
+	answer(&run);
+	ask_kind(&run, REQUEST_CHALLENGE, 0);
+	if (answer(&run) != REPLY_OK)
+		return false;
+	request.kind = REQUEST_LOGIN;
+	request.login.method = AUTH_CRAM_MD5;
+	strcpy(request.login.user, "joe");
+	ask(&run, &request);
+	if (answer(&run) != REPLY_DENIED)
+		return false;
+	ask(&run, &request);
+	return is_violation(&run);
+}
+
+/* A proof over a message in which the nonce does not stand is one of another session. */
+static bool proof_of_another(void)
+{
+	struct request request
+		= {.kind = REQUEST_SALT, .login.method = AUTH_SCRAM_SHA_256};
+	struct run run;
+
+	strcpy(request.login.user, "joe");
+	start(&run, false);
+	answer(&run);
+	ask(&run, &request);
+	if (answer(&run) != REPLY_OK)
+		return false;
+	request.kind = REQUEST_PROOF;
+	strcpy(request.proof.message, "n=joe,r=x,r=xy,s=c2FsdA==,i=4096,c=biws,r=xy");
+	ask(&run, &request);
+	if (!is_violation(&run))
+		return false;
+	start(&run, false);
+	answer(&run);
+	request.kind = REQUEST_SALT;
+	ask(&run, &request);
+	answer(&run);
+	request.kind = REQUEST_PROOF;
+	memset(request.proof.message, 'x', sizeof(request.proof.message));
+	ask(&run, &request);
+	return is_violation(&run);
+}
+
+static bool eight_challenges(void)
+{
+	struct request request = {.kind = REQUEST_SALT, .login.method = AUTH_SCRAM_SHA_1};
+	struct run run;
+	int i;
+
+	start(&run, false);
+	answer(&run);
+	for (i = 0; i < REQUEST_CHALLENGES; i++) {
+		if (i % 2)
+			ask(&run, &request);
+		else
+			ask_kind(&run, REQUEST_CHALLENGE, 0);
+		if (answer(&run) != REPLY_OK)
+			return false;
+	}
+	ask(&run, &request);
+	return is_violation(&run);
+}
+
 /* What a session says in the log has no line and no field of its own. */
 static bool told_in_the_log(void)
 {
@@ -524,7 +627,7 @@ static bool descriptors(void)
 	struct run run;
 	int i, before, after, fd;
 	char data[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec part = {&request, sizeof(request)};
+	struct iovec part = {&request, request_size(REQUEST_OPEN)};
 	struct msghdr message = {.msg_iov = &part,
 		.msg_iovlen = 1,
 		.msg_control = data,
@@ -559,7 +662,8 @@ static bool deaf(void)
 	if (!start_logged_in(&run))
 		return false;
 	for (i = 0; i < 2000; i++) {
-		if (send(run.socket, &request, sizeof(request), MSG_NOSIGNAL) < 0)
+		if (send(run.socket, &request, request_size(REQUEST_OPEN), MSG_NOSIGNAL)
+			< 0)
 			break;
 	}
 	return i < 2000 && finish(&run);
@@ -595,7 +699,8 @@ static void make_random(struct request *request)
 	/* Deleting is for the session to ask. */
 	do
 		request->kind = next(REQUEST_KINDS + 1);
-	while (request->kind == REQUEST_DELETED || request->kind == REQUEST_LOGIN);
+	while (request->kind == REQUEST_DELETED || request->kind == REQUEST_LOGIN
+		|| request->kind == REQUEST_PROOF);
 	if (next(2))
 		request->number = next(MESSAGES + 1);
 }
@@ -617,7 +722,8 @@ static bool random_requests(void)
 
 			make_random(&request);
 			send_octets(&run, &request,
-				next(50) ? sizeof(request) : next(sizeof(request)));
+				next(50) ? request_size(request.kind)
+					 : next(sizeof(request)));
 		}
 		if (!finish(&run)) {
 			printf("# seed %d\n", i);
@@ -646,6 +752,9 @@ static const struct {
 	{"one signature", one_signature},
 	{"signatures of what is none", odd_signatures},
 	{"eight ticket keys", eight_tickets},
+	{"logins that answer no challenge", answers_without_questions},
+	{"a proof without the monitor's nonce", proof_of_another},
+	{"eight challenges", eight_challenges},
 	{"one report of the handshake", handshake_told_once},
 	{"the log has no line of the session's", told_in_the_log},
 	{"descriptors are not taken", descriptors},

@@ -21,6 +21,7 @@ load helper
 		S: +OK Capability list follows
 		S: TOP
 		S: USER
+		S: SASL SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN
 		S: RESP-CODES
 		S: PIPELINING
 		S: EXPIRE NEVER
@@ -486,7 +487,7 @@ load helper
 
 @test "unknown and unimplemented commands are -ERR, in both states (RFC 1939 s.3)" {
 	local command
-	for command in XYZZY AUTH UTF8 LANG 'XTND ARCHIVE' 'LAST' 'GET / HTTP/1.0' ''; do
+	for command in XYZZY AUTHENTICATE UTF8 LANG 'XTND ARCHIVE' 'LAST' 'GET / HTTP/1.0' ''; do
 		dialog <<-E
 			C: $command
 			S: -ERR Unknown command

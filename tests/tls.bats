@@ -68,6 +68,7 @@ reload() {
 		S~ \+OK .*
 		S: TOP
 		S: USER
+		S~ SASL .*PLAIN LOGIN
 		S: RESP-CODES
 		S: PIPELINING
 		S: EXPIRE NEVER
@@ -81,6 +82,7 @@ reload() {
 		S~ \+OK .*
 		S: TOP
 		S: USER
+		S~ SASL .*PLAIN LOGIN
 		S: RESP-CODES
 		S: PIPELINING
 		S: EXPIRE NEVER
@@ -97,6 +99,7 @@ reload() {
 		S~ \+OK .*
 		S: TOP
 		S: USER
+		S~ SASL .*PLAIN LOGIN
 		S: RESP-CODES
 		S: PIPELINING
 		S: EXPIRE NEVER
@@ -113,6 +116,7 @@ reload() {
 		S~ \+OK .*
 		S: TOP
 		S: USER
+		S~ SASL .*PLAIN LOGIN
 		S: RESP-CODES
 		S: PIPELINING
 		S: EXPIRE NEVER
@@ -148,6 +152,7 @@ reload() {
 		S~ \+OK .*
 		S: TOP
 		S: USER
+		S~ SASL .*PLAIN LOGIN
 		S: RESP-CODES
 		S: PIPELINING
 		S: EXPIRE NEVER
@@ -300,6 +305,7 @@ reload() {
 		C: CAPA
 		S~ \+OK .*
 		S: TOP
+		S: SASL SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5
 		S: RESP-CODES
 		S: PIPELINING
 		S: EXPIRE NEVER
@@ -315,6 +321,7 @@ reload() {
 		S~ \+OK .*
 		S: TOP
 		S: USER
+		S~ SASL .*PLAIN LOGIN
 		S: RESP-CODES
 		S: PIPELINING
 		S: EXPIRE NEVER

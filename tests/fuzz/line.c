@@ -52,7 +52,8 @@ static void start(int in, int out)
 
 static void compare(const char *all, size_t length)
 {
-	char want[256], *line;
+	static char want[SLOW_LINE_MAX + 1];
+	char *line;
 	size_t taken;
 
 	while ((taken = slow_line(all, length, want)) > 0) {

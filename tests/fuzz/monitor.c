@@ -13,7 +13,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <md5.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -354,14 +353,30 @@ static struct {
 	bool must_end;  /* it has asked for what it may not have */
 	unsigned asked; /* the last request's kind */
 	uint64_t count; /* of messages */
+	unsigned challenges;
+	char challenge[AUTH_TIMESTAMP_MAX], nonce[REQUEST_NONCE_MAX];
+	struct auth_salt salt;
 } model;
 
 static bool is_wrong_login(const struct request *request)
 {
-	return model.state != AUTHORIZATION || request->login.method >= AUTH_METHODS
-		|| !memchr(request->login.user, '\0', REQUEST_TEXT_MAX)
-		|| (request->login.method == AUTH_PASS
-			&& !memchr(request->login.secret, '\0', REQUEST_TEXT_MAX));
+	enum auth_method method = request->login.method;
+
+	if (model.state != AUTHORIZATION || method >= AUTH_METHODS
+		|| !memchr(request->login.user, '\0', REQUEST_TEXT_MAX))
+		return true;
+	if (request->kind == REQUEST_SALT)
+		return !auth_is_scram(method) || model.challenges == REQUEST_CHALLENGES;
+	if (auth_is_scram(method) != (request->kind == REQUEST_PROOF))
+		return true;
+	if (auth_takes_password(method))
+		return !memchr(request->login.secret, '\0', REQUEST_TEXT_MAX);
+	if (method == AUTH_CRAM_MD5)
+		return !model.challenge[0];
+	return request->kind == REQUEST_PROOF
+		&& (!model.nonce[0]
+			|| !memchr(request->proof.message, '\0', REQUEST_MESSAGE_MAX)
+			|| !strstr(request->proof.message, model.nonce));
 }
 
 /* Whether there must be no other request after this one. */
@@ -376,7 +391,12 @@ static bool must_end(const struct request *request)
 	case REQUEST_TICKET:
 	case REQUEST_SECURED:
 		return model.state != AUTHORIZATION || !model.secure;
+	case REQUEST_CHALLENGE:
+		return model.state != AUTHORIZATION
+			|| model.challenges == REQUEST_CHALLENGES;
+	case REQUEST_SALT:
 	case REQUEST_LOGIN:
+	case REQUEST_PROOF:
 		return is_wrong_login(request);
 	case REQUEST_OPEN:
 	case REQUEST_RECOUNT:
@@ -395,7 +415,18 @@ static void take_reply(const struct reply *reply)
 {
 	bool ok = reply->status == REPLY_OK;
 
-	if (model.asked == REQUEST_LOGIN) {
+	if (model.asked == REQUEST_KINDS) {
+		memcpy(timestamp, reply->hello.timestamp, sizeof(timestamp));
+		MUST(reply->hello.methods == AUTH_METHOD(AUTH_METHODS) - 1);
+	} else if (model.asked == REQUEST_CHALLENGE) {
+		memcpy(model.challenge, reply->challenge, sizeof(model.challenge));
+		model.challenges++;
+	} else if (model.asked == REQUEST_SALT) {
+		MUST(ok);
+		memcpy(model.nonce, reply->salt.nonce, sizeof(model.nonce));
+		model.salt = reply->salt.salt;
+		model.challenges++;
+	} else if (model.asked == REQUEST_LOGIN || model.asked == REQUEST_PROOF) {
 		if (ok)
 			model.state = TRANSACTION;
 		else if (reply->status != REPLY_DENIED)
@@ -407,12 +438,21 @@ static void take_reply(const struct reply *reply)
 	}
 }
 
+static size_t packet_size(uint32_t kind)
+{
+	return request_size(kind) ? request_size(kind) : sizeof(struct request);
+}
+
 static void send_packet(const struct request *request)
 {
 	model.asked = request->kind;
 	model.must_end = must_end(request);
-	MUST(send(session, request, sizeof(*request), MSG_NOSIGNAL)
-		== (ssize_t)sizeof(*request));
+	if (request->kind == REQUEST_LOGIN && request->login.method == AUTH_CRAM_MD5)
+		model.challenge[0] = '\0';
+	if (request->kind == REQUEST_PROOF)
+		model.nonce[0] = '\0';
+	MUST(send(session, request, packet_size(request->kind), MSG_NOSIGNAL)
+		== (ssize_t)packet_size(request->kind));
 }
 
 static void add_text(char *field, char *text)
@@ -421,28 +461,70 @@ static void add_text(char *field, char *text)
 	free(text);
 }
 
-/* Flags: 1 APOP, 2 with the right digest, 4 no such method, 8 and 16 texts without end. */
+/* RFC 5802 s.3. */
+static void prove(enum auth_method method, char *given, const char *message)
+{
+	enum digest kind = auth_digest(method);
+	unsigned char salt[SCRAM_SALT_MAX + 1], salted[DIGEST_MAX], stored[DIGEST_MAX];
+	char proof[DIGEST_MAX];
+	size_t i, size = digest_size(kind);
+
+	digest_iterate(kind, given, salt, (size_t)base64_decode(salt, model.salt.text),
+		model.salt.iterations, salted);
+	digest_hmac(kind, salted, size, "Client Key", 10, (unsigned char *)proof);
+	digest(kind, proof, size, stored);
+	digest_hmac(kind, stored, size, message, strlen(message), salted);
+	for (i = 0; i < size; i++)
+		given[i] = (char)(proof[i] ^ (char)salted[i]);
+}
+
+/* Instead of the password, what belongs to it. */
+static void answer_challenge(struct request *request)
+{
+	char *given = request->login.secret, text[AUTH_TIMESTAMP_MAX + REQUEST_TEXT_MAX];
+	unsigned char made[DIGEST_MAX];
+
+	switch (request->login.method) {
+	case AUTH_APOP:
+		snprintf(text, sizeof(text), "%s%s", timestamp, given);
+		digest(DIGEST_MD5, text, strlen(text), made);
+		break;
+	case AUTH_CRAM_MD5:
+		digest_hmac(DIGEST_MD5, given, strlen(given), model.challenge,
+			strlen(model.challenge), made);
+		break;
+	default:
+		if (request->kind == REQUEST_PROOF && model.nonce[0])
+			prove(request->login.method, given, request->proof.message);
+		return;
+	}
+	memcpy(given, made, AUTH_DIGEST_SIZE);
+}
+
+/* Flags: 1 APOP, 2 with what proves to know the password, 4 no such method, 8 and 16 texts without end;
+ * from 32 on another method. */
 static void add_login(struct request *request, struct input *input)
 {
 	unsigned flags = input_octet(input);
-	char text[AUTH_TIMESTAMP_MAX + REQUEST_TEXT_MAX];
-	unsigned char digest[AUTH_DIGEST_SIZE];
-	MD5_CTX context;
+	unsigned other = flags >> 5;
 
-	request->login.method = flags & 4 ? flags : flags & 1;
+	if (flags & 4)
+		request->login.method = flags;
+	else
+		request->login.method = other ? AUTH_APOP + other : flags & 1;
 	add_text(request->login.user, input_line(input));
 	add_text(request->login.secret, input_line(input));
-	if (flags & 2) {
-		snprintf(text, sizeof(text), "%s%s", timestamp, request->login.secret);
-		MD5Init(&context);
-		MD5Update(&context, (const uint8_t *)text, strlen(text));
-		MD5Final(digest, &context);
-		memcpy(request->login.secret, digest, AUTH_DIGEST_SIZE);
-	}
+	if (request->kind == REQUEST_PROOF && !(flags & 1))
+		snprintf(request->proof.message, REQUEST_MESSAGE_MAX, "n=x,%s,",
+			model.nonce);
+	if ((flags & 2) && request->login.method < AUTH_METHODS)
+		answer_challenge(request);
 	if (flags & 8)
 		memset(request->login.user, 'x', REQUEST_TEXT_MAX);
 	if (flags & 16)
 		memset(request->login.secret, 'x', REQUEST_TEXT_MAX);
+	if (request->kind == REQUEST_PROOF && (flags & 16))
+		memset(request->proof.message, 'x', REQUEST_MESSAGE_MAX);
 }
 
 static uint32_t number_of(unsigned octet)
@@ -492,7 +574,9 @@ static void send_request(unsigned kind, struct input *input)
 	struct request request = {.kind = kind};
 
 	switch (kind) {
+	case REQUEST_SALT:
 	case REQUEST_LOGIN:
+	case REQUEST_PROOF:
 		add_login(&request, input);
 		break;
 	case REQUEST_STLS:
@@ -511,7 +595,7 @@ static void send_request(unsigned kind, struct input *input)
 /* A packet of some size, which may have descriptors with it. */
 static void send_raw(struct input *input)
 {
-	static uint32_t data[256];
+	static uint32_t data[2048];
 	unsigned length = input_octet(input), fds = input_octet(input) % 3;
 	struct iovec part = {data, 4 * length};
 	union {
@@ -522,7 +606,7 @@ static void send_raw(struct input *input)
 
 	data[0] = input_octet(input);
 	if (length == 255)
-		part.iov_len = sizeof(struct request);
+		part.iov_len = packet_size(data[0]);
 	if (fds > 0) {
 		message.msg_control = control.space;
 		message.msg_controllen = CMSG_SPACE(fds * sizeof(int));
@@ -534,7 +618,7 @@ static void send_raw(struct input *input)
 	}
 	touched = true; /* it may be a REQUEST_COMMIT */
 	model.asked = data[0];
-	model.must_end = part.iov_len != sizeof(struct request)
+	model.must_end = part.iov_len != request_size(data[0])
 		|| must_end((const struct request *)(const void *)data);
 	MUST(sendmsg(session, &message, MSG_NOSIGNAL) >= 0);
 }
@@ -567,9 +651,6 @@ static void hear(void)
 			check_fd(fd);
 		}
 		take_reply(&reply);
-		/* The first is the greeting; no other has text. */
-		if (!timestamp[0] && reply.timestamp[0] == '<')
-			memcpy(timestamp, reply.timestamp, sizeof(timestamp));
 	}
 }
 
@@ -578,7 +659,8 @@ enum { DISTURB = 7, RAW = 8 };
 
 static const unsigned kinds[] = {REQUEST_LOGIN, REQUEST_OPEN, REQUEST_RECOUNT,
 	REQUEST_DELETED, REQUEST_FETCHED, REQUEST_COMMIT, REQUEST_END, [9] = REQUEST_STLS,
-	REQUEST_SIGN, REQUEST_TICKET, REQUEST_SECURED};
+	REQUEST_SIGN, REQUEST_TICKET, REQUEST_SECURED, REQUEST_CHALLENGE, REQUEST_SALT,
+	REQUEST_PROOF};
 
 /* One request, and what others do before it; false where there are no more. */
 static bool step(struct input *input)
@@ -643,6 +725,8 @@ static void serve_script(unsigned flags)
 					.users_file = file,
 					.maildir = pattern,
 					.certificate_count = 1,
+					.mechanisms = AUTH_METHOD(AUTH_METHODS) - 1,
+					.scram_iterations = 2,
 					.hostname = hostname}};
 	struct connection c = {.peer = {"127.0.0.1", true},
 		.ends = {dup(users), dup(users), false, false},

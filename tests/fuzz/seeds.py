@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes the seeds: `tests/fuzz/seeds.py` makes tests/fuzz/corpus/TARGET/NAME anew.  What an
 input of a target holds stands at the head of TARGET.c."""
+import base64
 import os
 import struct
 
@@ -30,10 +31,10 @@ seed("line", "octets", pieces(*[1] * 38) + LINES)
 seed("line", "cr-lf-parted", pieces(5, 1, 11, 2) + LINES)
 seed("line", "no-end", pieces(3) + b"NOOP\r\nQUI")
 seed("line", "nul", pieces(4) + b"NO\0OP\r\nNOOP\r\n\0\n")
-seed("line", "just-255", pieces() + many(3, b"a") + b"b" * 61 + b"\r\nNOOP\r\n")
-seed("line", "256", pieces() + many(3, b"a") + b"b" * 62 + b"\r\nNOOP\r\n")
-seed("line", "256-in-pieces", pieces(254, 1, 1, 1, 1) + many(4, b"a") + b"\r\nNOOP\r\n")
-seed("line", "buffer", pieces(232, 232) + many(80, b"P") + b"\nPASS\n" + many(80, b"\n"))
+seed("line", "just-12290", pieces() + many(192, b"a") + b"\r\nNOOP\r\n")
+seed("line", "12291", pieces() + many(192, b"a") + b"b\r\nNOOP\r\n")
+seed("line", "in-pieces", pieces(254, 1, 1, 1, 1) + many(4, b"a") + b"\r\nNOOP\r\n")
+seed("line", "buffer", pieces(232, 232) + many(192, b"P") + b"\nPASS\n" + many(80, b"\n"))
 
 # message
 MESSAGE = b"Subject: a\r\nTo: b\n\n.\n..\nbody\r\n\r\n.x\nno end"
@@ -59,6 +60,26 @@ session("tops", LOGIN + b"TOP 1 0\r\nTOP 2 1\r\nTOP 3 9\r\ntop 4 1\r\nTOP 5 70\r
 session("marks", LOGIN + b"DELE 2\r\nDELE 2\r\nRETR 2\r\nLIST\r\nRSET\r\nDELE 7\r\nUIDL 1\r\nQUIT\r\n")
 session("mistakes", b"NOOP\r\n\r\nPASS x\r\n" + LOGIN
         + b"RETR\r\nRETR 0\r\nRETR x\r\nTOP 1\r\nTOP 1 x\r\nLIST 99999999999999999999\r\nLIST 1 2\r\n")
+def encode(text):
+    return base64.b64encode(text)
+
+
+def auth(mechanism, *responses):
+    return b"AUTH " + mechanism + b"\r\n" + b"".join(encode(r) + b"\r\n" for r in responses) + b"STAT\r\nQUIT\r\n"
+
+
+session("sasl-plain", b"AUTH\r\nAUTH PLAIN " + encode(b"\0alice\0secret") + b"\r\nCAPA\r\nQUIT\r\n")
+session("sasl-plain-continued", auth(b"PLAIN", b"alice\0alice\0secret"))
+session("sasl-login", auth(b"LOGIN", b"denied", b"x") + auth(b"LOGIN", b"alice", b"secret"))
+session("sasl-cram-md5", auth(b"CRAM-MD5", b"alice " + b"0" * 32))
+for hash, size in (b"SCRAM-SHA-1", 20), (b"SCRAM-SHA-256", 32):
+    session("sasl-" + hash.decode().lower(), auth(hash, b"n,a=alice,n=alice,r=abc", b"c=" + encode(b"n,a=alice,")
+            + b",r=abcnonce,p=" + encode(bytes(size)), b""))
+session("sasl-scram-names", auth(b"SCRAM-SHA-256", b"y,,n=a=2Cb=3D,r=abc,x=y",
+                                 b"c=eSws,r=abcnonce,x=z,p=" + encode(bytes(32)), b""))
+session("sasl-cancelled", b"AUTH PLAIN\r\n*\r\nAUTH PLAIN =\r\nAUTH LOGIN\r\n=\r\nAUTH X\r\nQUIT\r\n")
+session("sasl-long", b"AUTH PLAIN\r\n" + b"A" * 12290 + b"\r\nAUTH PLAIN " + b"A" * 300 + b"\r\nQUIT\r\n")
+session("no-sasl", b"AUTH\r\nAUTH PLAIN x\r\nCAPA\r\nQUIT\r\n", 16)
 session("in-pieces", LOGIN + b"STAT\r\nQUIT\r\n", 0, [1] * 20 + [3, 200, 7])
 session("silent", LOGIN + b"STAT\r\n", 0, [24, 0, 2, 0, 0, 0, 0])
 session("hangs-up", LOGIN + b"RETR 5\r\nRETR 5\r\nDELE 1\r\nQUIT\r\n", 0, [60, 255])
@@ -165,8 +186,8 @@ seed("conf", "too-long", b"maildir /" + many(255, b"x") + b"\nlog stderr\r\nlog\
 
 # monitor
 LOGIN_OPEN = b"\0\0alice\na\n"
-OPEN, RECOUNT, DELETED, FETCHED, COMMIT, END, DISTURB, RAW, STLS, SIGN, TICKET, SECURED = (
-    bytes([n]) for n in range(1, 13))
+OPEN, RECOUNT, DELETED, FETCHED, COMMIT, END, DISTURB, RAW, STLS, SIGN, TICKET, SECURED, CHALLENGE, SALT, PROOF = (
+    bytes([n]) for n in range(1, 16))
 
 
 def monitor(name, steps, flags=0, torn=b"\0"):
@@ -182,6 +203,14 @@ QUIT = COMMIT + b"\0\0" + END + b"\0\0"
 monitor("plain", LOGIN_OPEN + OPENS + DELETED + b"\0\x05" + FETCHED + b"\0\xff" + QUIT)
 monitor("apop", b"\0\3alice\na\n" + OPENS + QUIT)
 monitor("denied", b"\0\0alice\nb\n\0\0who\nb\n\0\1alice\nb\n\0\0alice\na\n")
+monitor("cram-md5", CHALLENGE + b"\0\0" + b"\0\x62alice\na\n" + OPENS + QUIT)
+monitor("cram-md5-wrong", CHALLENGE + b"\0\0" + b"\0\x60alice\na\n" + b"\0\x62alice\na\n")
+for method in range(4, 8):
+    flags = bytes([method << 5]), bytes([method << 5 | 2])
+    monitor(f"scram-{method}", SALT + flags[0] + b"alice\na\n" + PROOF + flags[1] + b"alice\na\n" + OPENS + QUIT)
+monitor("scram-wrong", SALT + b"\xa0who\n\n" + PROOF + b"\xa2who\na\n" + SALT + b"\xa0alice\n\n" + PROOF + b"\xa2alice\nb\n")
+monitor("scram-of-another", SALT + b"\xa0alice\n\n" + PROOF + b"\xa3alice\na\n")
+monitor("challenges", CHALLENGE + b"\0\0" + (CHALLENGE + b"\0\0" + SALT + b"\xa0alice\n\n") * 4)
 monitor("no-such-kind", LOGIN_OPEN + b"\xfa\0\0")
 monitor("absent", b"\0\0none\na\n" + QUIT)
 monitor("beyond", LOGIN_OPEN + OPEN + b"\x08\0")

@@ -91,6 +91,7 @@ static int open_again(int fd)
 
 static struct {
 	bool apop, tls_is_broken;
+	unsigned methods, challenges;
 	bool greeted, entered, over, ended;
 	bool dead;
 	struct request asked;
@@ -121,6 +122,9 @@ static enum reply_status login_status(const char *name)
 	return REPLY_OK;
 }
 
+#define NONCE "nonce"
+#define SALT "c2FsdA=="
+
 static void take_marks(const struct request *request)
 {
 	size_t i;
@@ -146,9 +150,27 @@ int request_send(int socket, const struct request *request)
 	case REQUEST_STLS:
 		MUST(!monitor.entered && !monitor.over);
 		return 0;
+	case REQUEST_CHALLENGE:
+		MUST(!monitor.entered && !monitor.over);
+		MUST(monitor.challenges++ < REQUEST_CHALLENGES);
+		return 0;
+	case REQUEST_SALT:
+		MUST(monitor.challenges++ < REQUEST_CHALLENGES);
+		MUST(auth_is_scram(request->login.method));
+		/* fall through */
 	case REQUEST_LOGIN:
+	case REQUEST_PROOF:
 		MUST(!monitor.entered && !monitor.over);
 		MUST(memchr(request->login.user, '\0', REQUEST_TEXT_MAX));
+		MUST(monitor.methods & AUTH_METHOD(request->login.method));
+		if (auth_takes_password(request->login.method))
+			MUST(memchr(request->login.secret, '\0', REQUEST_TEXT_MAX));
+		if (request->kind == REQUEST_PROOF)
+			MUST(auth_is_scram(request->login.method)
+				&& memchr(
+					request->proof.message, '\0', REQUEST_MESSAGE_MAX)
+				&& strstr(request->proof.message,
+					NONCE ",s=" SALT ",i=4096,c="));
 		return 0;
 	case REQUEST_OPEN:
 	case REQUEST_RECOUNT:
@@ -173,6 +195,15 @@ int request_send(int socket, const struct request *request)
 	monitor.is_asked
 		= request->kind == REQUEST_OPEN || request->kind == REQUEST_COMMIT;
 	return 0;
+}
+
+static void answer_salt(const char *name, struct reply *reply)
+{
+	if (strcmp(name, "nosalt") == 0)
+		reply->status = REPLY_PERMANENT;
+	strcpy(reply->salt.nonce, NONCE);
+	strcpy(reply->salt.salt.text, SALT);
+	reply->salt.salt.iterations = 4096;
 }
 
 static void answer_login(const char *name, struct reply *reply, int *fd)
@@ -212,18 +243,24 @@ int reply_receive(int socket, struct reply *reply, int *fd)
 		*fd = -1;
 	if (!monitor.greeted) {
 		monitor.greeted = true;
-		strcpy(reply->timestamp, monitor.apop ? "<1.2.3@host>" : "");
+		strcpy(reply->hello.timestamp, monitor.apop ? "<1.2.3@host>" : "");
+		reply->hello.methods = monitor.methods;
 		return 0;
 	}
 	MUST(monitor.is_asked);
 	monitor.is_asked = false;
-	if (asked->kind == REQUEST_LOGIN && strcmp(asked->login.user, "dead") == 0)
+	if ((asked->kind == REQUEST_LOGIN || asked->kind == REQUEST_SALT)
+		&& strcmp(asked->login.user, "dead") == 0)
 		monitor.dead = true;
 	if (monitor.dead)
 		return -1;
 	if (asked->kind == REQUEST_STLS)
 		reply->status = monitor.tls_is_broken ? REPLY_PERMANENT : REPLY_OK;
-	else if (asked->kind == REQUEST_LOGIN)
+	else if (asked->kind == REQUEST_CHALLENGE)
+		strcpy(reply->challenge, "<1@host>");
+	else if (asked->kind == REQUEST_SALT)
+		answer_salt(asked->login.user, reply);
+	else if (asked->kind == REQUEST_LOGIN || asked->kind == REQUEST_PROOF)
 		answer_login(asked->login.user, reply, fd);
 	else if (asked->kind == REQUEST_COMMIT)
 		answer_commit(reply);
@@ -318,6 +355,7 @@ struct expected {
 	const char *at, *end; /* what is left of the replies */
 	bool deleted[MESSAGES];
 	bool stls; /* TLS begins */
+	bool auth; /* the next line is a response */
 };
 
 static bool is_cut_off(void)
@@ -404,15 +442,25 @@ static bool check_ok(struct expected *e, const char *keyword, char *words)
 			check_message(first, e->at, number, second);
 		return whole;
 	}
+	listing |= strcasecmp(keyword, "AUTH") == 0;
 	if (strcasecmp(keyword, "CAPA") != 0 && !(listing && *words == '\0'))
 		return true;
 	whole = skip_lines(e, &count);
-	MUST(!listing || !whole || count == left(e));
+	MUST(!listing || !whole || strcasecmp(keyword, "AUTH") == 0 || count == left(e));
 	return whole;
 }
 
-/* The reply to one line; false where there is no more. */
-static bool check_reply(struct expected *e, char *line)
+/* What follows the +OK to a response: nothing. */
+static bool is_response(struct expected *e)
+{
+	bool was = e->auth;
+
+	e->auth = false;
+	return was;
+}
+
+/* The reply to one line of so many octets; false where there is no more. */
+static bool check_reply(struct expected *e, char *line, size_t taken)
 {
 	char *end = line + strlen(line), *space;
 	const char *reply;
@@ -421,10 +469,21 @@ static bool check_reply(struct expected *e, char *line)
 	reply = next_line(e, &length);
 	if (!reply)
 		return false;
-	MUST(length <= 510 && !memchr(reply, '\0', length));
-	if (length >= 4 && memcmp(reply, "-ERR", 4) == 0)
+	/* But for challenges: RFC 5034 s.4. */
+	MUST((length <= 510 || *reply == '+') && !memchr(reply, '\0', length));
+	if (length >= 2 && memcmp(reply, "+ ", 2) == 0) {
+		MUST(e->auth || strncasecmp(line, "AUTH ", 5) == 0);
+		e->auth = true;
 		return true;
+	}
+	if (length >= 4 && memcmp(reply, "-ERR", 4) == 0) {
+		e->auth = false;
+		return true;
+	}
 	MUST(length >= 4 && memcmp(reply, "+OK ", 4) == 0 && !slow_is_bad(line));
+	if (is_response(e))
+		return true;
+	MUST(taken <= WIRE_LINE_MAX || strncasecmp(line, "AUTH ", 5) == 0);
 	while (end > line && end[-1] == ' ')
 		*--end = '\0';
 	space = strchr(line, ' ');
@@ -436,17 +495,17 @@ static bool check_reply(struct expected *e, char *line)
 static void check_replies(void)
 {
 	struct expected e
-		= {client.replies, client.replies + client.used, {false}, false};
+		= {client.replies, client.replies + client.used, {false}, false, false};
 	const char *at = client.text;
 	size_t left_over = client.sent, taken, length;
-	char line[256];
+	static char line[SLOW_LINE_MAX + 1];
 	bool more = next_line(&e, &length) != NULL;
 
 	MUST(more || client.hung_up);
 	while (more && (taken = slow_line(at, left_over, line)) > 0) {
 		at += taken;
 		left_over -= taken;
-		more = check_reply(&e, line);
+		more = check_reply(&e, line, taken);
 		/* Nothing that came in the clear is left for the session with TLS. */
 		MUST(!e.stls || left_over == 0 || client.sent > WIRE_INPUT);
 	}
@@ -514,6 +573,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_reset();
 	memset(&monitor, 0, sizeof(monitor));
 	monitor.apop = flags & 1;
+	monitor.methods = flags & 16 ? AUTH_METHOD(AUTH_PASS) | AUTH_METHOD(AUTH_APOP)
+				     : AUTH_METHOD(AUTH_METHODS) - 1;
 	monitor.tls_is_broken = flags & 8;
 	client.pieces = input_pieces(&input);
 	client.text = input_text(&input, &client.length);

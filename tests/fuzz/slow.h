@@ -55,16 +55,18 @@ static inline size_t slow_top(const char *in, size_t length, uint64_t lines)
 	return length;
 }
 
-/* The next command line, of 255 octets at most and without a NUL (RFC 2449 s.4): `line`
- * has it without its end, or a lone LF where it is a bad one.  Returns what it takes, or 0
+/* The next line, of 12290 octets at most (RFC 5034 s.4) and without a NUL: `line` has it without its end, or a lone LF where it is a bad one.  Returns what it takes, or 0
  * where no line is complete. */
-static inline size_t slow_line(const char *in, size_t length, char line[256])
+#define SLOW_LINE_MAX 12290
+
+static inline size_t slow_line(
+	const char *in, size_t length, char line[SLOW_LINE_MAX + 1])
 {
 	size_t i, n = 0;
 	bool bad = false;
 
 	for (i = 0; i < length; i++) {
-		bad |= in[i] == '\0' || i >= 255;
+		bad |= in[i] == '\0' || i >= SLOW_LINE_MAX;
 		if (!bad)
 			line[n++] = in[i];
 		if (in[i] != '\n')

@@ -119,13 +119,15 @@ static void check_logins(const struct conf *conf, const struct slow *slow,
 	unsigned char digest[AUTH_DIGEST_SIZE];
 	MD5_CTX context;
 	struct auth_attempt attempt
-		= {.method = AUTH_PASS, .user = name, .secret = password};
+		= {.conf = conf, .method = AUTH_PASS, .user = name, .secret = password};
 	char reason[LOG_LINE_MAX], text[600];
-	const char *secret = slow->line > 0 ? users_secret(slow->password) : NULL;
+	const char *secret = NULL;
 	enum auth_verdict verdict;
 	bool opens = slow->line > 0 && slow_opens(slow->password, password);
 
-	verdict = auth_check(conf, &attempt, &account, reason);
+	if (slow->line > 0 && users_stored(slow->password, &secret) != USERS_SECRET)
+		secret = NULL;
+	verdict = auth_check(&attempt, &account, NULL, reason);
 	check_verdict(slow, verdict, &account, name, opens, reason);
 	/* APOP, with the digest of the password that was given. */
 	snprintf(text, sizeof(text), "<1@host>%s", password);
@@ -134,8 +136,8 @@ static void check_logins(const struct conf *conf, const struct slow *slow,
 	MD5Final(digest, &context);
 	attempt.method = AUTH_APOP;
 	attempt.secret = (const char *)digest;
-	attempt.timestamp = "<1@host>";
-	verdict = auth_check(conf, &attempt, &account, reason);
+	attempt.challenge = "<1@host>";
+	verdict = auth_check(&attempt, &account, NULL, reason);
 	if (strlen(password) < 500)
 		check_verdict(slow, verdict, &account, name,
 			secret && strcmp(secret, password) == 0, reason);
@@ -181,7 +183,8 @@ static void check_file(
 	slow_read(&slow, text, length, name);
 	check_find(&conf, &slow, name);
 	check_logins(&conf, &slow, name, password);
-	MUST(users_have_secrets(&conf) == slow.secrets);
+	MUST(((users_stored_all(&conf, UINT_MAX) & USERS_STORED(USERS_SECRET)) != 0)
+		== slow.secrets);
 	reports = 0;
 	MUST(users_check(&conf, report) == reports);
 	users_ids(conf.users_file, name, &uid, &gid);
