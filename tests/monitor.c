@@ -537,31 +537,47 @@ static bool answers_without_questions(void)
 	return is_violation(&run);
 }
 
-/* A proof over a message in which the nonce does not stand is one of another session. */
+/* Asks for a salt, and returns a proof to go on with: the message has the nonce in it. */
+static bool start_proof(struct run *run, struct request *request)
+{
+	struct reply reply;
+	int fd;
+
+	memset(request, 0, sizeof(*request));
+	request->kind = REQUEST_SALT;
+	request->login.method = AUTH_SCRAM_SHA_256;
+	strcpy(request->login.user, "joe");
+	start(run, false);
+	answer(run);
+	ask(run, request);
+	if (reply_receive(run->socket, &reply, &fd) < 0 || reply.status != REPLY_OK)
+		return false;
+	request->kind = REQUEST_PROOF;
+	snprintf(request->proof.message, REQUEST_MESSAGE_MAX, "n=joe,r=x%s",
+		reply.salt.nonce);
+	return true;
+}
+
+/* A proof over a message in which the nonce does not stand is one of another session; and each nonce
+ * is good for one. */
 static bool proof_of_another(void)
 {
-	struct request request
-		= {.kind = REQUEST_SALT, .login.method = AUTH_SCRAM_SHA_256};
+	struct request request;
 	struct run run;
 
-	strcpy(request.login.user, "joe");
-	start(&run, false);
-	answer(&run);
-	ask(&run, &request);
-	if (answer(&run) != REPLY_OK)
+	if (!start_proof(&run, &request))
 		return false;
-	request.kind = REQUEST_PROOF;
-	strcpy(request.proof.message, "n=joe,r=x,r=xy,s=c2FsdA==,i=4096,c=biws,r=xy");
+	request.proof.message[strlen(request.proof.message) - 1] ^= 1;
 	ask(&run, &request);
-	if (!is_violation(&run))
+	if (!is_violation(&run) || !start_proof(&run, &request))
 		return false;
-	start(&run, false);
-	answer(&run);
-	request.kind = REQUEST_SALT;
-	ask(&run, &request);
-	answer(&run);
-	request.kind = REQUEST_PROOF;
 	memset(request.proof.message, 'x', sizeof(request.proof.message));
+	ask(&run, &request);
+	if (!is_violation(&run) || !start_proof(&run, &request))
+		return false;
+	ask(&run, &request);
+	if (answer(&run) != REPLY_DENIED)
+		return false;
 	ask(&run, &request);
 	return is_violation(&run);
 }
