@@ -37,9 +37,7 @@ struct listener {
 	size_t fd_count;
 	struct child *children; /* max_connections of them */
 	size_t child_count;
-	bool has_stderr;  /* under inetd it is the listening socket */
-	sigset_t signals; /* blocked but while waiting */
-	sigset_t before;
+	bool has_stderr; /* under inetd it is the listening socket */
 };
 
 static volatile sig_atomic_t child_ended, stop, reload;
@@ -52,6 +50,35 @@ static void on_signal(int number)
 		reload = 1;
 	else
 		stop = 1;
+}
+
+static const int signals[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
+
+/* They are blocked but while waiting.  Comes before anybody can connect: who sees that we are
+ * there may send one. */
+static void catch_signals(void)
+{
+	const struct sigaction action = {.sa_handler = on_signal};
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	for (i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaction(signals[i], &action, NULL);
+}
+
+static void default_signals(void)
+{
+	sigset_t none;
+	size_t i;
+
+	for (i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		signal(signals[i], SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* Opening. */
@@ -168,6 +195,7 @@ int listen_open(const struct conf *conf, struct listen_socket *sockets)
 {
 	size_t i, count = 0;
 
+	catch_signals();
 	for (i = 0; i < conf->listen_count; i++) {
 		size_t opened
 			= open_all(&conf->listen[i], sockets + count, LISTEN_MAX - count);
@@ -252,22 +280,13 @@ static void turn_away(const struct connection *c, const char *reason)
 	unlogged = 0;
 }
 
-static void default_signals(const struct listener *l)
-{
-	signal(SIGCHLD, SIG_DFL);
-	signal(SIGHUP, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGINT, SIG_DFL);
-	sigprocmask(SIG_SETMASK, &l->before, NULL);
-}
-
 /* In the child: the way of any single connection. */
 static void serve_child(struct listener *l, struct connection *c)
 {
 	size_t i;
 
 	setpgid(0, 0);
-	default_signals(l);
+	default_signals();
 	for (i = 0; i < l->fd_count; i++)
 		close(l->fds[i].fd);
 	_exit(serve(l->server, c));
@@ -394,22 +413,6 @@ static void read_again(struct listener *l)
 	log_line(LOG_INFO, "configuration reloaded");
 }
 
-static void catch_signals(struct listener *l)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-
-	sigemptyset(&l->signals);
-	sigaddset(&l->signals, SIGCHLD);
-	sigaddset(&l->signals, SIGHUP);
-	sigaddset(&l->signals, SIGTERM);
-	sigaddset(&l->signals, SIGINT);
-	sigprocmask(SIG_BLOCK, &l->signals, &l->before);
-	sigaction(SIGCHLD, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
-}
-
 /* A listening socket, wherever it came from, out of the way of standard input. */
 static int take_over(int listening)
 {
@@ -427,8 +430,11 @@ int listen_run(struct server *server, const struct conf_source *source,
 {
 	static struct listener l;
 	char why[LOG_LINE_MAX];
+	sigset_t none;
 	size_t i;
 
+	catch_signals();
+	sigemptyset(&none);
 	l.server = server;
 	l.source = source;
 	l.fd_count = count;
@@ -451,7 +457,6 @@ int listen_run(struct server *server, const struct conf_source *source,
 	 * log that may be changed to it. */
 	sandbox_null_stdio(l.has_stderr);
 	resize_children(&l);
-	catch_signals(&l);
 	/* What every child would otherwise have to find out for itself. */
 	index_boot();
 	for (i = 0; i < count; i++)
@@ -459,7 +464,7 @@ int listen_run(struct server *server, const struct conf_source *source,
 	while (!stop) {
 		const struct timespec idle = {IDLE_SECONDS, 0};
 		bool may_end = exit_when_idle && l.child_count == 0;
-		int ready = ppoll(l.fds, l.fd_count, may_end ? &idle : NULL, &l.before);
+		int ready = ppoll(l.fds, l.fd_count, may_end ? &idle : NULL, &none);
 
 		if (child_ended)
 			reap(&l);

@@ -311,6 +311,7 @@ int main(int argc, char **argv)
 	static struct server server;
 	const char *wrong;
 	unsigned mistakes;
+	sigset_t none;
 	bool connected;
 
 	parse_options(&options, argc, argv);
@@ -324,6 +325,8 @@ int main(int argc, char **argv)
 	signal(SIGXFSZ, SIG_IGN);
 	/* Some super servers have it ignored, and then there is no process to wait for. */
 	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	connected
 		= is_socket(0) && !listen_accepts(0) && options.source.listen_count == 0;
 	open_early_log();

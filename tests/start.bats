@@ -137,6 +137,16 @@ time.sleep(60)' "$PORT" 3>&- &
 	wait_for grep -q 'end address=127.0.0.1 ' "$T/listening"
 }
 
+# bats test_tags=calls
+@test "SIGHUP as soon as anybody can connect: read again, not the end" {
+	PORT=$(free_port)
+	strace -o "$T/trace" -e trace=listen -e inject=listen:signal=HUP \
+		"$POP3D" -f "$CONF" -l "127.0.0.1:$PORT" 2>"$T/listening" 3>&- &
+	PIDS="$PIDS $!"
+	wait_for grep -q 'configuration reloaded' "$T/listening"
+	pkill -TERM -P "${PIDS##* }"
+}
+
 @test "LISTEN_FDS with something that does not listen: exit status 64" {
 	cat >"$T/datagram.py" <<-'E'
 		import os, socket, sys
