@@ -12,16 +12,7 @@ static bool always(const struct session *session)
 
 bool capa_plaintext(const struct session *session)
 {
-	if (session->secure)
-		return true;
-	switch (session->conf->plaintext) {
-	case PLAINTEXT_NEVER:
-		return false;
-	case PLAINTEXT_LOCAL:
-		return session->peer->local;
-	default:
-		return true;
-	}
+	return session->secure || conf_plaintext(session->conf, &session->peer->at);
 }
 
 static bool user_allowed(const struct session *session)

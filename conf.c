@@ -20,11 +20,10 @@ typedef const char *parser(struct conf *conf, const struct key *key, char *value
 
 static parser parse_users, parse_maildir, parse_choice, parse_listen, parse_hostname,
 	parse_number, parse_session_user, parse_tls_certificate, parse_tls_key,
-	parse_tls_client_ca, parse_mechanisms;
+	parse_tls_client_ca, parse_mechanisms, parse_plaintext, parse_access;
 
 #define FIELD(name) offsetof(struct conf, name)
 
-static const char *const plaintext_choices[] = {"never", "local", "always", NULL};
 static const char *const log_choices[] = {"syslog", "stderr", NULL};
 static const char *const tls_min_choices[] = {"1.2", "1.3", NULL};
 static const char *const sandbox_choices[] = {"try", "require", NULL};
@@ -40,7 +39,9 @@ static const struct key {
 } keys[] = {
 	{"users", "system", parse_users, 0, 0, 0, NULL},
 	{"maildir", "~/Maildir", parse_maildir, 0, 0, 0, NULL},
-	{"plaintext", "local", parse_choice, FIELD(plaintext), 0, 0, plaintext_choices},
+	{"plaintext", "local", parse_plaintext, 0, 0, 0, NULL},
+	{"allow", NULL, parse_access, 0, 0, 0, NULL},
+	{"deny", NULL, parse_access, 0, 0, 0, NULL},
 	{"mechanisms", NULL, parse_mechanisms, 0, 0, 0, NULL},
 	/* RFC 7677 s.4: at least 4096 */
 	{"scram_iterations", "4096", parse_number, FIELD(scram_iterations), 4096, 9999999,
@@ -113,6 +114,44 @@ static const char *parse_choice(struct conf *conf, const struct key *key, char *
 	for (i = 0; key->choices[i]; i++)
 		snprintf(wrong + strlen(wrong), sizeof(wrong) - strlen(wrong), "%s `%s`",
 			i ? " or" : "", key->choices[i]);
+	return wrong;
+}
+
+/* `never`, `always`, or networks. */
+static const char *parse_plaintext(struct conf *conf, const struct key *key, char *value)
+{
+	char *rest, *word = strtok_r(value, " \t", &rest);
+	const char *wrong = NULL;
+
+	(void)key;
+	conf->plaintext_count = 0;
+	if (strcmp(value, "never") == 0 && !*rest)
+		return NULL;
+	for (; word && !wrong; word = strtok_r(NULL, " \t", &rest)) {
+		if (conf->plaintext_count == CONF_NETWORKS_MAX)
+			return "names too many networks";
+		wrong = network_parse(&conf->plaintext[conf->plaintext_count++],
+			strcmp(word, "always") == 0 ? "all" : word);
+	}
+	return wrong ? "must be `never`, `always`, or one or more of `local`, addresses "
+		       "and networks such as 192.0.2.0/24 or 2001:db8::/32"
+		     : NULL;
+}
+
+static const char *parse_access(struct conf *conf, const struct key *key, char *value)
+{
+	char *rest, *word = strtok_r(value, " \t", &rest);
+	const char *wrong = NULL;
+
+	for (; word && !wrong; word = strtok_r(NULL, " \t", &rest)) {
+		struct conf_access *access = &conf->access[conf->access_count];
+
+		if (conf->access_count == CONF_NETWORKS_MAX)
+			return "names too many networks";
+		access->allow = strcmp(key->name, "allow") == 0;
+		wrong = network_parse(&access->network, word);
+		conf->access_count++;
+	}
 	return wrong;
 }
 
@@ -505,6 +544,30 @@ const char *conf_maildir_check(const char *pattern)
 			return "knows only %u, %n, %d and %%";
 	}
 	return NULL;
+}
+
+bool conf_allows(const struct conf *conf, const struct address *address)
+{
+	bool listed = false;
+	size_t i;
+
+	for (i = 0; i < conf->access_count; i++) {
+		if (network_has(&conf->access[i].network, address))
+			return conf->access[i].allow;
+		listed |= conf->access[i].allow;
+	}
+	return !listed;
+}
+
+bool conf_plaintext(const struct conf *conf, const struct address *address)
+{
+	size_t i;
+
+	for (i = 0; i < conf->plaintext_count; i++) {
+		if (network_has(&conf->plaintext[i], address))
+			return true;
+	}
+	return false;
 }
 
 /* Adds `length` octets to `path`, which holds `*used`. */

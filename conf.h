@@ -3,6 +3,7 @@
 #define CONF_H
 
 #include "log.h"
+#include "network.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -12,11 +13,11 @@
 #define CONF_LISTEN_MAX 16
 #define CONF_OPTIONS_MAX 64
 #define CONF_CERTIFICATES_MAX 16
+#define CONF_NETWORKS_MAX 64
 
 enum users_kind { USERS_SYSTEM, USERS_FILE };
 enum tls_min { TLS_MIN_1_2, TLS_MIN_1_3 };
 enum sandbox_mode { SANDBOX_TRY, SANDBOX_REQUIRE };
-enum plaintext { PLAINTEXT_NEVER, PLAINTEXT_LOCAL, PLAINTEXT_ALWAYS };
 
 /* As written after -l: host (empty: every address) and port, and whether TLS begins with the
  * first octet there. */
@@ -32,12 +33,21 @@ struct conf_certificate {
 	char *key;         /* NULL: in the same file */
 };
 
+/* `allow` and `deny`, in the order of their lines. */
+struct conf_access {
+	bool allow;
+	struct network network;
+};
+
 /* Every string is owned by the configuration; conf_free() releases them. */
 struct conf {
 	enum users_kind users;
 	char *users_file; /* with USERS_FILE: an absolute path */
 	char *maildir;    /* a pattern: see conf_maildir() */
-	enum plaintext plaintext;
+	struct network plaintext[CONF_NETWORKS_MAX]; /* where passwords may come from */
+	size_t plaintext_count;
+	struct conf_access access[CONF_NETWORKS_MAX];
+	size_t access_count;
 	unsigned mechanisms; /* AUTH_METHOD() of each; 0: those that serve every user */
 	unsigned scram_iterations; /* where the stored password says nothing of them */
 	struct conf_listen listen[CONF_LISTEN_MAX];
@@ -76,6 +86,13 @@ void conf_free(struct conf *conf);
 
 /* The names of the keys, for -V; NULL after the last. */
 const char *conf_key(unsigned number);
+
+/* Whether one may connect: the first of `allow` and `deny` that names it decides; else it may
+ * where no `allow` names others. */
+bool conf_allows(const struct conf *conf, const struct address *address);
+
+/* Whether a password may be sent from there in the clear. */
+bool conf_plaintext(const struct conf *conf, const struct address *address);
 
 /* The maildir template for one user: a leading `~` is the home, %u the name, %n what
  * stands before its last @, %d what stands after it, %% a percent sign.  Returns NULL

@@ -22,11 +22,9 @@
 
 #define IDLE_SECONDS 10
 
-#define ADDRESS_SIZE sizeof(((struct peer *)NULL)->address)
-
 struct child {
 	pid_t pid;
-	char network[ADDRESS_SIZE];
+	struct address around;
 };
 
 struct listener {
@@ -236,46 +234,48 @@ static void reap(struct listener *l)
 	}
 }
 
-/* Whom max_per_address counts together: an IPv6 client has a /64 to choose from. */
-static void network_of(char network[ADDRESS_SIZE], const struct peer *peer)
-{
-	struct in6_addr address;
-
-	strcpy(network, peer->address);
-	if (inet_pton(AF_INET6, peer->address, &address) == 1) {
-		memset(&address.s6_addr[8], 0, 8);
-		inet_ntop(AF_INET6, &address, network, (socklen_t)ADDRESS_SIZE);
-	}
-}
-
-static size_t count_network(const struct listener *l, const char *network)
+static size_t count_around(const struct listener *l, const struct address *around)
 {
 	size_t i, count = 0;
 
 	for (i = 0; i < l->child_count; i++)
-		count += strcmp(l->children[i].network, network) == 0;
+		count += memcmp(l->children[i].around.octets, around->octets,
+				 sizeof(around->octets))
+			== 0;
 	return count;
 }
 
-/* Says so to the client, as far as that takes no waiting, and no TLS.  The log gets a line a second at
- * most: a flood is not to fill it. */
-static void turn_away(const struct connection *c, const char *reason)
+/* Why a client is not served. */
+static const struct {
+	const char *reason, *code;
+	enum text text;
+} refusals[] = {
+	[LISTEN_DENIED] = {"deny", "SYS/PERM", TEXT_NOT_HERE},
+	[LISTEN_FULL] = {"max_connections", "SYS/TEMP", TEXT_BUSY},
+	[LISTEN_MANY] = {"max_per_address", "SYS/TEMP", TEXT_BUSY},
+	[LISTEN_NO_PROCESS] = {"fork", "SYS/TEMP", TEXT_BUSY},
+};
+
+void listen_turn_away(const struct connection *c, enum listen_refusal why)
 {
 	static time_t last;
 	static unsigned long unlogged;
 	char reply[128];
-	int length = snprintf(
-		reply, sizeof(reply), "-ERR [SYS/TEMP] %s\r\n", text_get(TEXT_BUSY));
+	int length = snprintf(reply, sizeof(reply), "-ERR [%s] %s\r\n",
+		refusals[why].code, text_get(refusals[why].text));
 
-	if (!c->tls)
-		send(c->ends.out, reply, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (!c->tls
+		&& send(c->ends.out, reply, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL)
+			< 0
+		&& errno == ENOTSOCK && write(c->ends.out, reply, (size_t)length) < 0)
+		log_line(LOG_INFO, "refused: %s", strerror(errno));
 	close(c->ends.out);
 	if (time(NULL) == last) {
 		unlogged++;
 		return;
 	}
 	log_line(LOG_WARNING, "refused address=%s reason=%s unlogged=%lu",
-		c->peer.address, reason, unlogged);
+		c->peer.address, refusals[why].reason, unlogged);
 	last = time(NULL);
 	unlogged = 0;
 }
@@ -296,29 +296,32 @@ static void start_child(struct listener *l, struct connection *c)
 {
 	const struct conf *conf = &l->server->conf;
 	struct child *child;
-	char network[ADDRESS_SIZE];
+	struct address around = network_around(&c->peer.at);
 	pid_t pid;
 
-	network_of(network, &c->peer);
-	if (l->child_count >= conf->max_connections) {
-		turn_away(c, "max_connections");
+	if (!conf_allows(conf, &c->peer.at)) {
+		listen_turn_away(c, LISTEN_DENIED);
 		return;
 	}
-	if (count_network(l, network) >= conf->max_per_address) {
-		turn_away(c, "max_per_address");
+	if (l->child_count >= conf->max_connections) {
+		listen_turn_away(c, LISTEN_FULL);
+		return;
+	}
+	if (count_around(l, &around) >= conf->max_per_address) {
+		listen_turn_away(c, LISTEN_MANY);
 		return;
 	}
 	pid = fork();
 	if (pid == 0)
 		serve_child(l, c);
 	if (pid < 0) {
-		turn_away(c, "fork");
+		listen_turn_away(c, LISTEN_NO_PROCESS);
 		return;
 	}
 	close(c->ends.in);
 	child = &l->children[l->child_count++];
 	child->pid = pid;
-	strcpy(child->network, network);
+	child->around = around;
 }
 
 static void accept_one(struct listener *l, size_t which)

@@ -25,6 +25,11 @@ int listen_open(const struct conf *conf, struct listen_socket *sockets);
 /* Looks up the addresses: reports those that there are not, and returns how many. */
 unsigned listen_check(const struct conf *conf, conf_report *report);
 
+/* Tells a client that it is not served, as far as that takes no waiting, and no TLS, and closes its
+ * connection.  The log gets a line a second at most: a flood is not to fill it. */
+enum listen_refusal { LISTEN_DENIED, LISTEN_FULL, LISTEN_MANY, LISTEN_NO_PROCESS };
+void listen_turn_away(const struct connection *c, enum listen_refusal why);
+
 /* Serves every connection to `sockets` in a process of its own, until SIGTERM or SIGINT or,
  * with `exit_when_idle`, until nobody has come for a while.  SIGHUP reads `source` again.
  * Returns the exit status, in the listener and in each of its children. */

@@ -225,12 +225,16 @@ static int serve_connection(struct server *server, bool tls, int in, int out)
 	struct connection c;
 
 	log_open(server->conf.log);
+	serve_take(&c, &server->conf, in, out, NULL);
+	c.tls = tls;
+	if (!conf_allows(&server->conf, &c.peer.at)) {
+		listen_turn_away(&c, LISTEN_DENIED);
+		return EX_OK;
+	}
 	if (!sandbox_start(&server->user, server->conf.sandbox)) {
 		fail_configuration(!tls && is_socket(in));
 		return EX_UNAVAILABLE;
 	}
-	serve_take(&c, &server->conf, in, out, NULL);
-	c.tls = tls;
 	return serve(server, &c);
 }
 

@@ -3,7 +3,6 @@
 #include "serve.h"
 #include "monitor.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -17,27 +16,10 @@
 
 void serve_address(struct peer *peer, const struct sockaddr_storage *address)
 {
-	const struct sockaddr_in *v4 = (const void *)address;
-	const struct sockaddr_in6 *v6 = (const void *)address;
-	struct in_addr mapped;
-
-	strcpy(peer->address, "?");
-	peer->local = false;
-	if (address->ss_family == AF_UNIX) {
+	peer->at = network_address(address);
+	network_text(peer->address, &peer->at);
+	if (address->ss_family == AF_UNIX)
 		strcpy(peer->address, "unix");
-		peer->local = true;
-	} else if (address->ss_family == AF_INET6
-		&& !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-		inet_ntop(AF_INET6, &v6->sin6_addr, peer->address, sizeof(peer->address));
-		peer->local = IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
-	} else if (address->ss_family == AF_INET6 || address->ss_family == AF_INET) {
-		/* IPv4 over an IPv6 socket is IPv4: for the log, and for what reads it. */
-		memcpy(&mapped, &v6->sin6_addr.s6_addr[12], sizeof(mapped));
-		if (address->ss_family == AF_INET)
-			mapped = v4->sin_addr;
-		inet_ntop(AF_INET, &mapped, peer->address, sizeof(peer->address));
-		peer->local = ntohl(mapped.s_addr) >> 24 == 127;
-	}
 }
 
 static void find_peer(struct peer *peer, int fd, bool is_socket)
@@ -50,8 +32,8 @@ static void find_peer(struct peer *peer, int fd, bool is_socket)
 		return;
 	}
 	/* A socket whose client has gone already is not known to be near. */
-	peer->local = !is_socket;
-	strcpy(peer->address, peer->local ? "pipe" : "?");
+	peer->at = (struct address){.local = !is_socket};
+	strcpy(peer->address, peer->at.local ? "pipe" : "?");
 }
 
 static bool is_socket(int fd)

@@ -10,8 +10,8 @@
 
 /* Who is at the other end. */
 struct peer {
-	char address[64]; /* for the log: an address, `unix`, `pipe` */
-	bool local;       /* loopback, a Unix socket or a pipe */
+	char address[NETWORK_TEXT]; /* for the log: an address, `unix`, `pipe` */
+	struct address at;
 };
 
 /* What a session begins with. */

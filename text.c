@@ -53,6 +53,7 @@ static const char *const english[TEXT_COUNT] = {
 	[TEXT_TEMPORARY] = "The maildrop can't be opened now, try later",
 	[TEXT_PERMANENT] = "The maildrop can't be opened, tell the administrator",
 	[TEXT_BUSY] = "Too many connections, try later",
+	[TEXT_NOT_HERE] = "This address is not served",
 };
 
 const char *text_get(enum text text)

@@ -46,7 +46,7 @@ complains() {
 	check
 	[ "$status" = 78 ]
 	[ "$output" = "$CONF:8: nonsense: is not a key that pop3d knows
-$CONF:9: plaintext: must be \`never\` or \`local\` or \`always\`
+$CONF:9: plaintext: must be \`never\`, \`always\`, or one or more of \`local\`, addresses and networks such as 192.0.2.0/24 or 2001:db8::/32
 $CONF:10: hostname: has no value" ]
 }
 
