@@ -56,16 +56,19 @@ bool auth_is_scram(enum auth_method method)
 	return methods[method].matches == scram_matches;
 }
 
+bool auth_is_bound(enum auth_method method)
+{
+	return method == AUTH_SCRAM_SHA_1_PLUS || method == AUTH_SCRAM_SHA_256_PLUS;
+}
+
 bool auth_takes_password(enum auth_method method)
 {
 	return methods[method].matches == password_matches;
 }
 
-unsigned auth_offers(const struct conf *conf)
+unsigned auth_offers(const struct conf *conf, const struct users_summary *users)
 {
-	/* With a crypt(3) hash among them there is nothing but passwords for all. */
-	unsigned enough = conf->mechanisms ? ANY : USERS_STORED(USERS_HASH);
-	unsigned stored = users_stored_all(conf, enough), offers = 0;
+	unsigned stored = users->stored, offers = 0;
 	enum auth_method m;
 
 	for (m = 0; m < AUTH_METHODS; m++) {
@@ -75,6 +78,38 @@ unsigned auth_offers(const struct conf *conf)
 			offers |= AUTH_METHOD(m);
 	}
 	return conf->mechanisms ? offers & conf->mechanisms : offers;
+}
+
+void auth_report(const struct conf *conf, conf_report *report)
+{
+	struct users_summary users;
+	unsigned offers, clear = 0;
+	char text[LOG_LINE_MAX];
+	enum auth_method m;
+
+	users_summarize(conf, &users);
+	offers = auth_offers(conf, &users);
+	for (m = 0; m < AUTH_METHODS; m++) {
+		const char *wrong = NULL;
+
+		if (!auth_is_bound(m)
+			&& (!auth_takes_password(m) || conf->plaintext_count > 0))
+			clear |= AUTH_METHOD(m);
+		if (!(conf->mechanisms & AUTH_METHOD(m)))
+			continue;
+		if (!(offers & AUTH_METHOD(m)))
+			wrong = "no user has a password that is stored for it";
+		else if (auth_is_bound(m) && conf->certificate_count == 0)
+			wrong = "it needs TLS, and there is no tls_certificate";
+		if (!wrong)
+			continue;
+		snprintf(text, sizeof(text), "mechanisms: warning: %s: %s",
+			m == AUTH_PASS ? "USER" : methods[m].name, wrong);
+		report(text);
+	}
+	if (!(offers & clear) && conf->certificate_count == 0)
+		report("warning: nobody can log in: without TLS, `plaintext` and "
+		       "`mechanisms` leave no way");
 }
 
 int auth_timestamp(char timestamp[AUTH_TIMESTAMP_MAX], const char *hostname)
@@ -108,13 +143,41 @@ static bool secret_matches(const char *secret, const char *password)
 	return strlen(password) == length && digest_equal(password, secret, length);
 }
 
+/* What a user's password costs that is stored as this one is not, but others are: the time is the
+ * same for all, and for whom there is not. */
+static void spend_password(const struct auth_attempt *attempt,
+	const struct account *account, enum users_stored kind)
+{
+	const struct users_summary *users = attempt->users;
+	struct scram_keys keys = {0};
+	enum digest d;
+
+	if (kind != USERS_HASH && (users->stored & USERS_STORED(USERS_HASH)))
+		hash_matches(account->stand_in[0] ? account->stand_in : STAND_IN,
+			attempt->secret);
+	for (d = DIGEST_SHA_1; d <= DIGEST_SHA_256; d++) {
+		if (users->scram[d].iterations == 0
+			|| kind
+				== (d == DIGEST_SHA_1 ? USERS_SCRAM_SHA_1
+						      : USERS_SCRAM_SHA_256))
+			continue;
+		keys.digest = d;
+		keys.iterations = users->scram[d].iterations;
+		keys.salt_length = users->scram[d].salt_length;
+		scram_make(&keys, attempt->secret);
+	}
+	explicit_bzero(&keys, sizeof(keys));
+}
+
 static bool password_matches(const struct auth_attempt *attempt,
 	const struct account *account, unsigned char *signature)
 {
 	const char *password = attempt->secret, *value;
+	enum users_stored kind = users_stored(account->password, &value);
 
 	(void)signature;
-	switch (users_stored(account->password, &value)) {
+	spend_password(attempt, account, kind);
+	switch (kind) {
 	case USERS_SECRET:
 		return secret_matches(value, password);
 	case USERS_HASH:
@@ -124,9 +187,6 @@ static bool password_matches(const struct auth_attempt *attempt,
 	case USERS_SCRAM_SHA_256:
 		return scram_takes(value, DIGEST_SHA_256, password);
 	default:
-		/* Who has no password here, or is not there, costs one crypt(3) too. */
-		hash_matches(
-			account->stand_in[0] ? account->stand_in : STAND_IN, password);
 		return false;
 	}
 }
@@ -181,45 +241,57 @@ enum digest auth_digest(enum auth_method method)
 	return methods[method].stored & SCRAM_SHA_1 ? DIGEST_SHA_1 : DIGEST_SHA_256;
 }
 
-/* The same for a user each time, and for every user another one; where the password is stored as it
- * is, or is not there. */
-static void make_salt(const struct conf *conf, const char *user, struct scram_keys *keys)
+/* The same for a user each time, and for every user and digest another one; where the password is
+ * stored as it is, or is not there.  It looks like those of the users who have keys. */
+static void make_salt(const struct auth_attempt *attempt, const struct account *account,
+	struct scram_keys *keys)
 {
-	unsigned char seed[DIGEST_MAX];
+	const unsigned iterations = attempt->users->scram[keys->digest].iterations;
+	unsigned char user[DIGEST_MAX], made[2][DIGEST_MAX];
 
-	users_seed(conf, seed);
-	keys->iterations = conf->scram_iterations;
-	keys->salt_length = 16;
-	digest_hmac(DIGEST_SHA_256, seed, sizeof(seed), user, strlen(user), keys->salt);
-	explicit_bzero(seed, sizeof(seed));
+	keys->iterations = iterations ? iterations : attempt->conf->scram_iterations;
+	keys->salt_length
+		= iterations ? attempt->users->scram[keys->digest].salt_length : 16;
+	digest_hmac(DIGEST_SHA_256, account->seed, sizeof(account->seed), attempt->user,
+		strlen(attempt->user), user);
+	digest_hmac(DIGEST_SHA_256, user, sizeof(user),
+		keys->digest == DIGEST_SHA_1 ? "1" : "2", 1, made[0]);
+	digest_hmac(
+		DIGEST_SHA_256, user, sizeof(user), made[0], sizeof(made[0]), made[1]);
+	memcpy(keys->salt, made, SCRAM_SALT_MAX);
 }
 
 /* Those of the account.  Returns whether they can be right. */
-static bool find_keys(const struct conf *conf, enum auth_method method, const char *user,
-	const struct account *account, struct scram_keys *keys)
+static bool find_keys(const struct auth_attempt *attempt, const struct account *account,
+	struct scram_keys *keys)
 {
 	const char *value;
 	enum users_stored kind = users_stored(account->password, &value);
 
-	keys->digest = auth_digest(method);
+	keys->digest = auth_digest(attempt->method);
+	make_salt(attempt, account, keys);
 	if ((kind == USERS_SCRAM_SHA_1 || kind == USERS_SCRAM_SHA_256)
-		&& (methods[method].stored & USERS_STORED(kind))
+		&& (methods[attempt->method].stored & USERS_STORED(kind))
 		&& scram_parse(value, keys->digest, keys))
 		return true;
-	make_salt(conf, user, keys);
 	return kind == USERS_SECRET;
 }
 
 static bool scram_matches(const struct auth_attempt *attempt,
 	const struct account *account, unsigned char *signature)
 {
-	const char *value;
-	struct scram_keys keys = {0};
+	struct scram_keys keys = {0}, spent;
 	bool can, matches;
 
-	can = find_keys(attempt->conf, attempt->method, attempt->user, account, &keys);
-	if (users_stored(account->password, &value) == USERS_SECRET)
-		scram_make(&keys, value);
+	can = find_keys(attempt, account, &keys);
+	if (*secret_of(account)) {
+		scram_make(&keys, secret_of(account));
+	} else if (attempt->users->stored & SECRET) {
+		/* Where some take this time, all do. */
+		spent = keys;
+		scram_make(&spent, attempt->user);
+		explicit_bzero(&spent, sizeof(spent));
+	}
 	matches = scram_proves(&keys, attempt->challenge, attempt->secret, signature)
 		&& can;
 	explicit_bzero(&keys, sizeof(keys));
@@ -272,20 +344,20 @@ enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account 
 	}
 	explicit_bzero(account->password, sizeof(account->password));
 	explicit_bzero(account->stand_in, sizeof(account->stand_in));
+	explicit_bzero(account->seed, sizeof(account->seed));
 	return verdict;
 }
 
-bool auth_salt(const struct conf *conf, enum auth_method method, const char *user,
-	struct auth_salt *salt, char *reason)
+bool auth_salt(const struct auth_attempt *attempt, struct auth_salt *salt, char *reason)
 {
 	static struct account account;
 	enum users_found found = USERS_ABSENT;
 	struct scram_keys keys = {0};
 
 	memset(&account, 0, sizeof(account));
-	if (users_name_is_safe(user))
-		found = users_find(conf, user, &account, reason);
-	find_keys(conf, method, user, &account, &keys);
+	if (users_name_is_safe(attempt->user))
+		found = users_find(attempt->conf, attempt->user, &account, reason);
+	find_keys(attempt, &account, &keys);
 	salt->iterations = keys.iterations;
 	base64_encode(salt->text, keys.salt, keys.salt_length);
 	explicit_bzero(&account, sizeof(account));

@@ -31,9 +31,14 @@ bool auth_is_scram(enum auth_method method);
 enum digest auth_digest(enum auth_method method); /* of SCRAM */
 bool auth_takes_password(enum auth_method method);
 
+bool auth_is_bound(enum auth_method method); /* to TLS: only with that */
+
 /* The methods that can be offered, AUTH_METHOD() of each: those that serve every user, however their
  * passwords are stored; or of those in `mechanisms` each that serves anyone. */
-unsigned auth_offers(const struct conf *conf);
+unsigned auth_offers(const struct conf *conf, const struct users_summary *users);
+
+/* Warns of what is in `mechanisms` and can't work, and where nobody can log in. */
+void auth_report(const struct conf *conf, conf_report *report);
 
 enum auth_verdict {
 	AUTH_GRANTED,
@@ -43,6 +48,7 @@ enum auth_verdict {
 
 struct auth_attempt {
 	const struct conf *conf;
+	const struct users_summary *users;
 	enum auth_method method;
 	const char *user; /* NUL-terminated, from the client */
 	/* The password; APOP and CRAM-MD5: the digest, 16 octets; SCRAM: the proof. */
@@ -64,12 +70,12 @@ enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account 
 
 /* What a SCRAM client must know of its user's keys: RFC 5802 s.5.1, `s` and `i`.  The text is
  * base64.  Who is not there, or has a password that is stored otherwise, has one that is the same
- * each time.  Returns false, with a `reason`, where users can't be looked up. */
+ * each time and looks like the others'.  Takes an attempt without secret and challenge; returns
+ * false, with a `reason`, where users can't be looked up. */
 struct auth_salt {
 	uint32_t iterations;
 	char text[BASE64_SIZE(SCRAM_SALT_MAX)];
 };
-bool auth_salt(const struct conf *conf, enum auth_method method, const char *user,
-	struct auth_salt *salt, char *reason);
+bool auth_salt(const struct auth_attempt *attempt, struct auth_salt *salt, char *reason);
 
 #endif

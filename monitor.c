@@ -206,11 +206,11 @@ static bool deny(struct monitor *m, struct timespec asked)
 
 /* The log's words for an attempt. */
 static void log_attempt(const struct monitor *m, int priority, const char *event,
-	const struct request *request, const char *reason)
+	const struct request_login *login, const char *reason)
 {
 	log_line(priority, "%s address=%s user=%s method=%s reason=%s", event,
-		m->connection->peer.address, m->tried,
-		auth_method_name(request->login.method), reason);
+		m->connection->peer.address, m->tried, auth_method_name(login->method),
+		reason);
 }
 
 /* Nothing more can be asked: the monitor may have become the user by now. */
@@ -218,7 +218,7 @@ static bool refuse(struct monitor *m, const struct request *request,
 	enum reply_status status, const char *reason)
 {
 	log_attempt(m, status == REPLY_IN_USE ? LOG_INFO : LOG_ERR, "login-refused",
-		request, reason);
+		&request->login, reason);
 	m->state = OVER;
 	return reply_status(m, status);
 }
@@ -307,6 +307,27 @@ static bool grant(struct monitor *m, const struct request *request,
 
 /* What the next login has to answer. */
 
+/* Whoever asks for salts and proves nothing may be looking for names. */
+static void log_unanswered(struct monitor *m)
+{
+	if (!m->nonce[0])
+		return;
+	m->nonce[0] = '\0';
+	log_quote(m->tried, m->asked.user, strlen(m->asked.user));
+	log_attempt(m, LOG_NOTICE, "login-failed", &m->asked, "unanswered");
+}
+
+/* Whether this session may log in so, now. */
+static bool may_use(const struct monitor *m, uint32_t method)
+{
+	return method < AUTH_METHODS && (m->offers & AUTH_METHOD(method))
+		&& (m->secure
+			|| (!auth_is_bound(method)
+				&& (!auth_takes_password(method)
+					|| conf_plaintext(&m->server->conf,
+						&m->connection->peer.at))));
+}
+
 static bool handle_challenge(struct monitor *m, struct request *request)
 {
 	struct reply reply = {.status = REPLY_OK};
@@ -315,6 +336,7 @@ static bool handle_challenge(struct monitor *m, struct request *request)
 	if (m->challenges == 0)
 		return violation(m);
 	m->challenges--;
+	log_unanswered(m);
 	if (auth_timestamp(m->challenge, m->server->conf.hostname) < 0) {
 		m->challenge[0] = '\0';
 		reply.status = REPLY_TEMPORARY;
@@ -325,24 +347,32 @@ static bool handle_challenge(struct monitor *m, struct request *request)
 
 static bool handle_salt(struct monitor *m, struct request *request)
 {
-	const char *user = request->login.user;
+	const struct auth_attempt attempt = {
+		.conf = &m->server->conf,
+		.users = &m->users,
+		.method = request->login.method,
+		.user = request->login.user,
+	};
 	struct reply reply = {.status = REPLY_OK};
 	unsigned char random[REQUEST_NONCE_MAX / 4 * 3];
 	char reason[LOG_LINE_MAX] = "";
 
-	if (m->challenges == 0 || request->login.method >= AUTH_METHODS
-		|| !(m->offers & AUTH_METHOD(request->login.method))
+	if (m->challenges == 0 || !may_use(m, request->login.method)
 		|| !auth_is_scram(request->login.method) || !IS_TEXT(request->login.user))
 		return violation(m);
 	m->challenges--;
+	log_unanswered(m);
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return reply_status(m, REPLY_TEMPORARY);
 	base64_encode(m->nonce, random, sizeof(random));
 	memcpy(reply.salt.nonce, m->nonce, sizeof(m->nonce));
-	log_quote(m->tried, user, strlen(user));
-	if (!auth_salt(&m->server->conf, request->login.method, user, &reply.salt.salt,
-		    reason))
+	m->asked.method = request->login.method;
+	memcpy(m->asked.user, request->login.user, sizeof(m->asked.user));
+	if (!auth_salt(&attempt, &reply.salt.salt, reason)) {
+		m->nonce[0] = '\0';
+		log_quote(m->tried, attempt.user, strlen(attempt.user));
 		return refuse(m, request, REPLY_PERMANENT, reason);
+	}
 	return reply_send(m->session, &reply, -1) == 0;
 }
 
@@ -354,6 +384,8 @@ static bool take_challenge(
 	static char challenge[AUTH_TIMESTAMP_MAX];
 	bool scram = auth_is_scram(attempt->method), good = true;
 
+	if (scram != (request->kind == REQUEST_PROOF))
+		return false;
 	switch (attempt->method) {
 	case AUTH_APOP:
 		attempt->challenge = m->timestamp;
@@ -372,13 +404,12 @@ static bool take_challenge(
 			&& strstr(request->proof.message, m->nonce);
 		m->nonce[0] = '\0';
 	}
-	return good && scram == (request->kind == REQUEST_PROOF);
+	return good;
 }
 
 static bool login_is_sound(const struct monitor *m, const struct request_login *login)
 {
-	return login->method < AUTH_METHODS && (m->offers & AUTH_METHOD(login->method))
-		&& IS_TEXT(login->user)
+	return may_use(m, login->method) && IS_TEXT(login->user)
 		&& (!auth_takes_password(login->method) || IS_TEXT(login->secret));
 }
 
@@ -388,6 +419,7 @@ static bool handle_login(struct monitor *m, struct request *request)
 	static struct account account;
 	struct auth_attempt attempt = {
 		.conf = &m->server->conf,
+		.users = &m->users,
 		.method = request->login.method,
 		.user = request->login.user,
 		.secret = request->login.secret,
@@ -405,7 +437,7 @@ static bool handle_login(struct monitor *m, struct request *request)
 	verdict = auth_check(&attempt, &account, signature, reason);
 	explicit_bzero(request->login.secret, sizeof(request->login.secret));
 	if (verdict == AUTH_DENIED) {
-		log_attempt(m, LOG_NOTICE, "login-failed", request, reason);
+		log_attempt(m, LOG_NOTICE, "login-failed", &request->login, reason);
 		return deny(m, asked);
 	}
 	if (verdict == AUTH_BROKEN)
@@ -511,6 +543,7 @@ static bool hello(struct monitor *m)
 	struct reply reply = {.status = REPLY_OK};
 
 	reply.hello.methods = m->offers;
+	reply.hello.challenges = m->challenges;
 	memcpy(reply.hello.timestamp, m->timestamp, sizeof(m->timestamp));
 	return reply_send(m->session, &reply, -1) == 0;
 }
@@ -577,7 +610,7 @@ static void log_end(const struct monitor *m, const char *process)
 		reason = "violation";
 	if (told && m->end.end.plaintext_refused)
 		log_line(LOG_NOTICE,
-			"login-refused address=%s user=- method=PASS reason=plaintext",
+			"login-refused address=%s user=- method=- reason=plaintext",
 			m->connection->peer.address);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	milliseconds = (now.tv_sec - m->connection->started.tv_sec) * 1000LL
@@ -601,7 +634,9 @@ void monitor_start(struct monitor *m, struct server *server, struct connection *
 	m->connection = c;
 	strcpy(m->user, "-");
 	maildrop_none(&m->maildrop);
-	m->offers = auth_offers(&server->conf);
+	users_summarize(&server->conf, &m->users);
+	m->offers = auth_offers(&server->conf, &m->users);
+	m->challenges = REQUEST_CHALLENGES;
 	if ((m->offers & AUTH_METHOD(AUTH_APOP))
 		&& auth_timestamp(m->timestamp, server->conf.hostname) < 0)
 		m->timestamp[0] = '\0';
@@ -622,7 +657,6 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 	m->stls = false;
 	m->signatures = SIGNATURES;
 	m->tickets = TLS_TICKETS;
-	m->challenges = REQUEST_CHALLENGES;
 	m->challenge[0] = m->nonce[0] = '\0';
 	m->end.kind = 0;
 	set_patience(
@@ -631,6 +665,7 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 		while (serve_request(m))
 			;
 	}
+	log_unanswered(m);
 	/* Before the wait: the session may have been ended for what it asked. */
 	maildrop_close(&m->maildrop);
 	close(socket);

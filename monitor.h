@@ -24,10 +24,12 @@ struct monitor {
 	unsigned signatures, tickets; /* that it may still ask for */
 	bool secured;                 /* it has told how the handshake went */
 	struct tls_outcome outcome;
+	struct users_summary users;
 	unsigned offers; /* auth_offers() */
 	char timestamp[AUTH_TIMESTAMP_MAX];
 	char challenge[AUTH_TIMESTAMP_MAX]; /* of the next CRAM-MD5, or empty */
 	char nonce[REQUEST_NONCE_MAX];      /* of the next SCRAM, or empty */
+	struct request_login asked;         /* whose salt was told with it */
 	unsigned challenges;                /* of both that it may still ask for */
 	unsigned failures;
 	char tried[LOG_QUOTE_SIZE]; /* the name in the last login, fit for the log */

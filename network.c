@@ -92,7 +92,7 @@ const char *network_parse(struct network *network, const char *text)
 	int before;
 
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		network->kind = (int)i;
+		network->kind = (enum network_kind)i;
 		if (strcmp(text, words[i]) == 0)
 			return NULL;
 	}

@@ -14,8 +14,10 @@ struct address {
 		[16]; /* IPv6; an IPv4 address is ::ffff:a.b.c.d, whatever it came by */
 };
 
+enum network_kind { NETWORK_ALL, NETWORK_LOCAL, NETWORK_ADDRESS };
+
 struct network {
-	enum { NETWORK_ALL, NETWORK_LOCAL, NETWORK_ADDRESS } kind;
+	enum network_kind kind;
 	unsigned char octets[16];
 	unsigned bits; /* of these, that count */
 };

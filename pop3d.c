@@ -179,6 +179,7 @@ static int check(const struct conf_source *source)
 	if (wrong)
 		report_check(wrong);
 	mistakes += users_check(&server.conf, report_check);
+	auth_report(&server.conf, report_check);
 	mistakes += listen_check(&server.conf, report_check);
 	if (server.conf.certificate_count > 0)
 		mistakes += !check_tls(&server.conf);

@@ -1,5 +1,6 @@
 /* What the session asks of the monitor, and what comes back: packets over a socketpair(2),
- * SOCK_SEQPACKET, each kind of a fixed size.  No protocol text crosses it.
+ * SOCK_SEQPACKET, each kind of a fixed size.  No protocol text crosses it but SCRAM's AuthMessage,
+ * of which the monitor looks for its own nonce and makes a digest.
  *
  *     monitor -> session   hello                        once, first
  *     session -> monitor   stls, sign, ticket, secured  for TLS
@@ -114,7 +115,8 @@ struct reply {
 	uint32_t status;
 	union {
 		struct {
-			uint32_t methods;                   /* auth_offers() */
+			uint32_t methods;    /* auth_offers() */
+			uint32_t challenges; /* that may still be asked for */
 			char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
 		} hello;
 		char challenge[AUTH_TIMESTAMP_MAX];

@@ -11,17 +11,16 @@ static sasl_mechanism plain, login, cram_md5;
 static const struct mechanism {
 	enum auth_method method;
 	sasl_mechanism *run;
-	bool plaintext; /* what is sent is as good as the password */
-	bool binding;   /* needs TLS */
-	bool responds;  /* the client begins, and may do so with AUTH itself */
+	bool responds;   /* the client begins, and may do so with AUTH itself */
+	bool challenges; /* there are so many of these, sasl_challenge() */
 } mechanisms[] = {
-	{AUTH_SCRAM_SHA_256_PLUS, sasl_scram, false, true, true},
-	{AUTH_SCRAM_SHA_1_PLUS, sasl_scram, false, true, true},
-	{AUTH_SCRAM_SHA_256, sasl_scram, false, false, true},
-	{AUTH_SCRAM_SHA_1, sasl_scram, false, false, true},
-	{AUTH_CRAM_MD5, cram_md5, false, false, false},
-	{AUTH_PLAIN, plain, true, false, true},
-	{AUTH_LOGIN, login, true, false, true},
+	{AUTH_SCRAM_SHA_256_PLUS, sasl_scram, true, true},
+	{AUTH_SCRAM_SHA_1_PLUS, sasl_scram, true, true},
+	{AUTH_SCRAM_SHA_256, sasl_scram, true, true},
+	{AUTH_SCRAM_SHA_1, sasl_scram, true, true},
+	{AUTH_CRAM_MD5, cram_md5, false, true},
+	{AUTH_PLAIN, plain, true, false},
+	{AUTH_LOGIN, login, true, false},
 };
 
 #define COUNT (sizeof(mechanisms) / sizeof(mechanisms[0]))
@@ -29,7 +28,9 @@ static const struct mechanism {
 static bool is_offered(const struct session *s, const struct mechanism *m)
 {
 	return (s->methods & AUTH_METHOD(m->method))
-		&& (!m->plaintext || capa_plaintext(s)) && (!m->binding || s->secure);
+		&& (!auth_takes_password(m->method) || capa_plaintext(s))
+		&& (!auth_is_bound(m->method) || s->secure)
+		&& (!m->challenges || s->challenges > 0);
 }
 
 bool sasl_any(const struct session *s)
@@ -117,10 +118,7 @@ bool sasl_text(char to[REQUEST_TEXT_MAX], const char *from, size_t length)
 bool sasl_challenge(
 	struct session *s, struct request *request, struct reply *reply, enum next *next)
 {
-	if (s->challenges++ >= REQUEST_CHALLENGES) {
-		*next = reply_err(s, CODE_NONE, TEXT_TOO_MANY_TRIES, 0, 0);
-		return false;
-	}
+	s->challenges--;
 	if (!ask_monitor(s, request, reply)) {
 		reply_err(s, CODE_SYS_TEMP, TEXT_TEMPORARY, 0, 0);
 		*next = reply_end(s, END_MONITOR);
@@ -150,10 +148,12 @@ static enum next plain(
 	end = response->data + response->length;
 	user = memchr(response->data, '\0', response->length);
 	password = user ? memchr(user + 1, '\0', (size_t)(end - user - 1)) : NULL;
+	/* Both are of one octet at least: RFC 4616 s.2. */
 	good = password
 		&& sasl_text(request.login.user, user + 1, (size_t)(password - user - 1))
 		&& sasl_text(
-			request.login.secret, password + 1, (size_t)(end - password - 1));
+			request.login.secret, password + 1, (size_t)(end - password - 1))
+		&& request.login.user[0] && request.login.secret[0];
 	if (!good)
 		next = reply_err(s, CODE_NONE, TEXT_BAD_RESPONSE, 0, 0);
 	else if (*response->data && strcmp(response->data, request.login.user) != 0)
@@ -208,7 +208,8 @@ static enum next cram_md5(
 	if (!space
 		|| !sasl_text(request.login.user, response->data,
 			(size_t)(space - response->data))
-		|| !parse_digest(space + 1, request.login.secret))
+		|| !parse_digest(space + 1, request.login.secret)
+		|| strlen(response->data) != response->length)
 		return reply_err(s, CODE_NONE, TEXT_BAD_RESPONSE, 0, 0);
 	return log_in(s, &request, NULL);
 }
@@ -222,27 +223,32 @@ static enum next list(struct session *s)
 	return NEXT_COMMAND;
 }
 
+/* Why a mechanism is not to be had. */
+static enum text refusal(struct session *s, const struct mechanism *m)
+{
+	if (m == mechanisms + COUNT || !(s->methods & AUTH_METHOD(m->method)))
+		return TEXT_NO_MECHANISM;
+	if (auth_is_bound(m->method) && !s->secure)
+		return TEXT_ONLY_TLS;
+	if (m->challenges && s->challenges == 0)
+		return TEXT_TOO_MANY_TRIES;
+	s->plaintext_refused = true;
+	return TEXT_NEEDS_TLS;
+}
+
 enum next cmd_auth(struct session *s, const struct arguments *arguments)
 {
 	struct response response = {.given = false};
 	const struct mechanism *m = mechanisms;
 	enum next next;
 
-	/* USER is forgotten: what follows is another login. */
-	s->user[0] = '\0';
 	if (arguments->count == 0)
 		return list(s);
 	while (m < mechanisms + COUNT
 		&& strcasecmp(arguments->word[0], auth_method_name(m->method)) != 0)
 		m++;
-	if (m == mechanisms + COUNT || !is_offered(s, m)) {
-		bool plaintext
-			= m < mechanisms + COUNT && m->plaintext && !capa_plaintext(s);
-
-		s->plaintext_refused |= plaintext;
-		return reply_err(s, CODE_NONE,
-			plaintext ? TEXT_NEEDS_TLS : TEXT_NO_MECHANISM, 0, 0);
-	}
+	if (m == mechanisms + COUNT || !is_offered(s, m))
+		return reply_err(s, CODE_NONE, refusal(s, m), 0, 0);
 	if (arguments->count > 1) {
 		char *text = arguments->word[1];
 

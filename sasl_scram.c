@@ -44,6 +44,38 @@ static const char *take_name(const char *from, char to[REQUEST_TEXT_MAX])
 	return length > 0 ? from + 1 : NULL;
 }
 
+/* RFC 5802 s.7, `printable`. */
+static bool is_printable(const char *text, size_t length)
+{
+	size_t i;
+
+	for (i = 0; i < length; i++) {
+		if (text[i] < 0x21 || text[i] > 0x7e || text[i] == ',')
+			return false;
+	}
+	return length > 0;
+}
+
+/* What may follow that we know nothing of: `,x=value`, any number of times.  Not with `m`, which
+ * says that who does not know it must fail (s.5.1), nor with a letter that has its place. */
+static bool are_extensions(const char *text, const char *end)
+{
+	while (text < end) {
+		char letter = text[1];
+		const char *comma;
+
+		if (text + 4 > end || text[0] != ',' || text[2] != '='
+			|| !((letter | 0x20) >= 'a' && (letter | 0x20) <= 'z')
+			|| strchr("acimnprsve", letter))
+			return false;
+		comma = memchr(text + 3, ',', (size_t)(end - text - 3));
+		text = comma ? comma : end;
+		if (text[-1] == '=' && text[-2] == letter && text[-3] == ',')
+			return false;
+	}
+	return true;
+}
+
 /* `p=name` to its comma: the binding of that name.  Returns what follows, or NULL. */
 static const char *take_binding(struct session *s, const char *p, struct exchange *e)
 {
@@ -126,7 +158,9 @@ static bool parse_first(struct session *s, enum auth_method method,
 	if (authorization[0] && strcmp(authorization, e->user) != 0)
 		*wrong = TEXT_NOT_AS_ANOTHER;
 	else
-		return e->nonce_length > 0;
+		return is_printable(e->nonce, e->nonce_length)
+			&& are_extensions(
+				e->nonce + e->nonce_length, e->first + response->length);
 	return false;
 }
 
@@ -191,13 +225,15 @@ static bool parse_final(const struct response *response, const struct exchange *
 	char *proof = strlen(response->data) == response->length
 		? find_proof(response->data)
 		: NULL;
+	const char *rest = check_final(response->data, e, wrong);
 	size_t size = digest_size(auth_digest(request->login.method));
 	int length;
 
-	*wrong = TEXT_BAD_RESPONSE;
-	if (!check_final(response->data, e, wrong) || !proof)
+	if (!rest)
 		return false;
 	*wrong = TEXT_BAD_RESPONSE;
+	if (!proof || !are_extensions(rest, proof))
+		return false;
 	*proof = '\0';
 	proof += 3;
 	if (strlen(proof) != BASE64_SIZE(size) - 1

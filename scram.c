@@ -5,25 +5,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A piece of `text` up to a comma, which is base64 of `least` to `most` octets.  Returns what
- * follows the comma, or NULL. */
+/* A piece of `text` up to a comma, which is base64 of `least` to `most` octets.  Returns the
+ * comma, or the end, or NULL. */
 static const char *take_base64(
 	const char *text, unsigned char *out, size_t least, size_t most, size_t *length)
 {
 	char piece[BASE64_SIZE(SCRAM_SALT_MAX)];
 	size_t span = strcspn(text, ",");
 	ssize_t got;
+	bool good;
 
 	if (span >= sizeof(piece))
 		return NULL;
 	memcpy(piece, text, span);
 	piece[span] = '\0';
 	got = base64_decode(piece, piece);
-	if (got < (ssize_t)least || got > (ssize_t)most)
-		return NULL;
-	memcpy(out, piece, (size_t)got);
-	*length = (size_t)got;
-	return text + span + (text[span] == ',');
+	good = got >= (ssize_t)least && got <= (ssize_t)most;
+	if (good) {
+		memcpy(out, piece, (size_t)got);
+		*length = (size_t)got;
+	}
+	explicit_bzero(piece, sizeof(piece));
+	return good ? text + span : NULL;
 }
 
 bool scram_parse(const char *text, enum digest digest, struct scram_keys *keys)
@@ -36,8 +39,10 @@ bool scram_parse(const char *text, enum digest digest, struct scram_keys *keys)
 	keys->iterations = (unsigned)strtoul(text, NULL, 10);
 	text = take_base64(
 		text + digits + 1, keys->salt, 1, SCRAM_SALT_MAX, &keys->salt_length);
-	text = text ? take_base64(text, keys->stored, size, size, &length) : NULL;
-	text = text ? take_base64(text, keys->server, size, size, &length) : NULL;
+	text = text && *text ? take_base64(text + 1, keys->stored, size, size, &length)
+			     : NULL;
+	text = text && *text ? take_base64(text + 1, keys->server, size, size, &length)
+			     : NULL;
 	return text && *text == '\0' && keys->iterations > 0;
 }
 

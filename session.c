@@ -251,6 +251,9 @@ static void run_commands(struct session *s)
 
 	while (next != NEXT_END) {
 		next = next_command(s);
+		/* There may have been a password in it, however wrong the line was. */
+		if (s->state == STATE_AUTHORIZATION)
+			wire_forget(&s->wire);
 		if (next == NEXT_TRANSACTION) {
 			s->state = STATE_TRANSACTION;
 			wire_set_idle(&s->wire, 1000 * s->conf->idle_timeout);
@@ -272,6 +275,7 @@ void session_run(const struct session_start *start)
 	if (reply_receive(s.monitor, &hello, NULL) < 0)
 		return;
 	s.methods = hello.hello.methods;
+	s.challenges = hello.hello.challenges;
 	memcpy(s.timestamp, hello.hello.timestamp, sizeof(s.timestamp) - 1);
 	if (!start->tls || secure_start(&s, start->tls)) {
 		if (!start->after_stls)

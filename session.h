@@ -36,7 +36,7 @@ struct session {
 	enum request_end end;               /* why it ended, once it has */
 	unsigned methods;                   /* auth_offers() */
 	char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
-	unsigned challenges;                /* that have been asked for */
+	unsigned challenges;                /* that may still be asked for */
 	char user[REQUEST_TEXT_MAX];        /* after USER; empty: none */
 
 	/* TRANSACTION: the maildrop and what has been done to it. */

@@ -41,6 +41,7 @@ static const char *const english[TEXT_COUNT] = {
 	[TEXT_NO_APOP] = "APOP is not available",
 	[TEXT_MECHANISMS] = "Mechanisms follow",
 	[TEXT_NO_MECHANISM] = "That mechanism is not available",
+	[TEXT_ONLY_TLS] = "That mechanism needs TLS",
 	[TEXT_NO_INITIAL_RESPONSE] = "This mechanism begins with a challenge",
 	[TEXT_CANCELLED] = "Authentication cancelled",
 	[TEXT_NOT_BASE64] = "Not base64",

@@ -144,6 +144,8 @@ static bool set_client_ca(SSL_CTX *context, const char *file, conf_report *repor
 	return false;
 }
 
+static int note_end_point(SSL *ssl, void *argument);
+
 static bool set_up(struct tls_server *server, const struct conf *conf)
 {
 	SSL_CTX *context = server->context;
@@ -168,6 +170,7 @@ static bool set_up(struct tls_server *server, const struct conf *conf)
 			   context, (const unsigned char *)"pop3d", 5)
 		== 1
 		&& SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_callback) == 1
+		&& SSL_CTX_set_session_ticket_cb(context, note_end_point, NULL, NULL) == 1
 		&& ticket_start(server);
 }
 
@@ -441,9 +444,9 @@ static size_t exporter(SSL *ssl, unsigned char out[TLS_BINDING_MAX])
 }
 
 /* RFC 5929 s.4.1: by the digest of the certificate's signature, or a better one. */
-static size_t end_point(SSL *ssl, unsigned char out[TLS_BINDING_MAX])
+static unsigned digest_certificate(
+	const X509 *certificate, unsigned char out[TLS_BINDING_MAX])
 {
-	const X509 *certificate = SSL_get_certificate(ssl);
 	unsigned length = 0;
 	int nid = NID_undef;
 
@@ -458,17 +461,63 @@ static size_t end_point(SSL *ssl, unsigned char out[TLS_BINDING_MAX])
 	return length;
 }
 
+/* Who comes back with a ticket is shown no certificate: the ticket holds the digest of the one that
+ * was shown with it. */
+static int note_end_point(SSL *ssl, void *argument)
+{
+	unsigned char out[TLS_BINDING_MAX];
+	unsigned length;
+
+	(void)argument;
+	if (SSL_session_reused(ssl))
+		return 1;
+	length = digest_certificate(SSL_get_certificate(ssl), out);
+	return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), out, length);
+}
+
+static size_t end_point(SSL *ssl, unsigned char out[TLS_BINDING_MAX])
+{
+	void *noted;
+	size_t length = 0;
+
+	if (!SSL_session_reused(ssl))
+		return digest_certificate(SSL_get_certificate(ssl), out);
+	if (SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &noted, &length) != 1
+		|| length > TLS_BINDING_MAX)
+		return 0;
+	memcpy(out, noted, length);
+	return length;
+}
+
+/* RFC 5929 s.3.1: the first Finished message of the handshake.  TLS 1.3 has no such binding. */
+static size_t unique(SSL *ssl, unsigned char out[TLS_BINDING_MAX])
+{
+	if (SSL_version(ssl) != TLS1_2_VERSION || SSL_get_extms_support(ssl) != 1)
+		return 0;
+	return SSL_session_reused(ssl) ? SSL_get_finished(ssl, out, TLS_BINDING_MAX)
+				       : SSL_get_peer_finished(ssl, out, TLS_BINDING_MAX);
+}
+
+static const struct {
+	const char *type;
+	size_t (*make)(SSL *ssl, unsigned char out[TLS_BINDING_MAX]);
+} bindings[] = {
+	{"tls-exporter", exporter},
+	{"tls-server-end-point", end_point},
+	{"tls-unique", unique},
+};
+
 static size_t binding(
 	struct tls *tls, const char *type, unsigned char out[TLS_BINDING_MAX])
 {
-	size_t length = 0;
+	size_t i;
 
 	ERR_clear_error();
-	if (strcmp(type, "tls-exporter") == 0)
-		length = exporter(tls->ssl, out);
-	else if (strcmp(type, "tls-server-end-point") == 0)
-		length = end_point(tls->ssl, out);
-	return length;
+	for (i = 0; i < sizeof(bindings) / sizeof(bindings[0]); i++) {
+		if (strcmp(type, bindings[i].type) == 0)
+			return bindings[i].make(tls->ssl, out);
+	}
+	return 0;
 }
 
 __attribute__((visibility("default"))) extern const struct tls_library tls_library;

@@ -6,6 +6,7 @@
 
 #include <crypt.h>
 #include <errno.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <search.h>
 #include <shadow.h>
@@ -163,6 +164,11 @@ static void keep_stand_in(struct account *account, const char *line)
 	account->stand_in[length] = '\0';
 }
 
+static bool is_seed(const char *line, unsigned number)
+{
+	return number == 1 && strncmp(line, "#seed ", 6) == 0;
+}
+
 static bool is_comment(const char *line)
 {
 	return *line == '\0' || *line == '#';
@@ -177,22 +183,35 @@ static bool is_line_of(const char *line, const char *name)
 		&& !memchr(name, ':', length);
 }
 
+/* What false salts are made of: a line that says so, or else one that nobody else can read. */
+static void make_seed(struct account *account, const char *line)
+{
+	digest(DIGEST_SHA_256, line, strlen(line), account->seed);
+}
+
+/* The whole of the file, wherever the user stands. */
 static enum users_found find_in_file(
 	const char *file, const char *name, struct account *account, char *why)
 {
 	static struct lines lines;
 	enum users_found found = USERS_ABSENT;
+	bool seeded = false;
 	char *line, *field[FIELDS];
 
 	if (lines_open(&lines, file) < 0) {
 		snprintf(why, LOG_LINE_MAX, "%s: %s", file, strerror(errno));
 		return USERS_BROKEN;
 	}
-	while (found == USERS_ABSENT && (line = lines_next(&lines)) != NULL) {
-		if (is_comment(line) || lines.bad)
+	while ((line = lines_next(&lines)) != NULL) {
+		if (lines.bad || (is_comment(line) && !is_seed(line, lines.number)))
+			continue;
+		if (!seeded)
+			make_seed(account, line);
+		seeded = true;
+		if (is_comment(line))
 			continue;
 		keep_stand_in(account, line);
-		if (!is_line_of(line, name))
+		if (found == USERS_FOUND || !is_line_of(line, name))
 			continue;
 		split(line, field);
 		account->broken = parse_fields(field, account);
@@ -221,17 +240,27 @@ static const char *shadow_expired(const struct spwd *shadow)
 	return NULL;
 }
 
-/* Takes from shadow(5) what passwd(5) leaves out. */
+/* Takes from shadow(5) what passwd(5) leaves out.  Nothing of it, nor of others' lines, stays in
+ * memory: the session after STLS is forked from this process. */
 static void add_shadow(struct account *account, const char *name)
 {
-	struct spwd *shadow = getspnam(name);
+	static char buffer[16384];
+	struct spwd entry, *shadow = NULL;
 
-	if (!shadow)
-		return;
-	account->expired = shadow_expired(shadow);
-	if (!copy(account->password, sizeof(account->password), shadow->sp_pwdp))
-		strcpy(account->password, "!");
-	explicit_bzero(shadow->sp_pwdp, strlen(shadow->sp_pwdp));
+#ifdef M_PERTURB
+	/* What is freed is overwritten: stdio's buffer. */
+	mallopt(M_PERTURB, 1);
+#endif
+	getspnam_r(name, &entry, buffer, sizeof(buffer), &shadow);
+#ifdef M_PERTURB
+	mallopt(M_PERTURB, 0);
+#endif
+	if (shadow) {
+		account->expired = shadow_expired(shadow);
+		if (!copy(account->password, sizeof(account->password), shadow->sp_pwdp))
+			strcpy(account->password, "!");
+	}
+	explicit_bzero(buffer, sizeof(buffer));
 }
 
 static bool shadow_is_readable(char *why)
@@ -301,52 +330,45 @@ const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const ch
 	return wrong ? wrong : conf_maildir(path, pattern, name, account->home);
 }
 
-unsigned users_stored_all(const struct conf *conf, unsigned enough)
+static void summarize(struct users_summary *summary, const char *password)
+{
+	const char *value;
+	enum users_stored kind = users_stored(password, &value);
+	enum digest digest = kind == USERS_SCRAM_SHA_1 ? DIGEST_SHA_1 : DIGEST_SHA_256;
+	struct scram_keys keys;
+
+	if (kind == USERS_LOCKED || kind == USERS_UNKNOWN)
+		return;
+	summary->stored |= USERS_STORED(kind);
+	if ((kind != USERS_SCRAM_SHA_1 && kind != USERS_SCRAM_SHA_256)
+		|| summary->scram[digest].iterations)
+		return;
+	if (scram_parse(value, digest, &keys)) {
+		summary->scram[digest].iterations = keys.iterations;
+		summary->scram[digest].salt_length = keys.salt_length;
+	}
+	explicit_bzero(&keys, sizeof(keys));
+}
+
+void users_summarize(const struct conf *conf, struct users_summary *summary)
 {
 	static struct lines lines;
-	unsigned kinds = 0;
-	char *line;
+	char *line, *field[FIELDS];
 
-	if (conf->users == USERS_SYSTEM)
-		return USERS_STORED(USERS_HASH);
+	memset(summary, 0, sizeof(*summary));
+	if (conf->users == USERS_SYSTEM) {
+		summary->stored = USERS_STORED(USERS_HASH);
+		return;
+	}
 	if (lines_open(&lines, conf->users_file) < 0)
-		return 0;
-	while ((kinds & enough) != enough && (line = lines_next(&lines)) != NULL) {
-		char *field[FIELDS];
-
+		return;
+	while ((line = lines_next(&lines)) != NULL) {
 		if (is_comment(line) || lines.bad)
 			continue;
 		split(line, field);
-		kinds |= USERS_STORED(users_stored(field[PASSWORD], NULL));
-		kinds &= ~(USERS_STORED(USERS_LOCKED) | USERS_STORED(USERS_UNKNOWN));
+		summarize(summary, field[PASSWORD]);
 	}
 	lines_close(&lines);
-	return kinds;
-}
-
-/* Whether the first line of a file is one of those that begin so; then it goes into `seed`. */
-static bool seed_from(const char *file, const char *beginning, unsigned char seed[32])
-{
-	static struct lines lines;
-	bool found = false;
-	char *line;
-
-	if (lines_open(&lines, file) < 0)
-		return false;
-	line = lines_next(&lines);
-	if (line && !lines.bad && strncmp(line, beginning, strlen(beginning)) == 0) {
-		digest(DIGEST_SHA_256, line, strlen(line), seed);
-		found = true;
-	}
-	lines_close(&lines);
-	return found;
-}
-
-void users_seed(const struct conf *conf, unsigned char seed[32])
-{
-	memset(seed, 0, 32);
-	if (conf->users != USERS_FILE || !seed_from(conf->users_file, "#seed ", seed))
-		seed_from("/etc/machine-id", "", seed);
 }
 
 bool users_ids(const char *file, const char *name, uid_t *uid, gid_t *gid)

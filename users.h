@@ -3,6 +3,7 @@
 #define USERS_H
 
 #include "conf.h"
+#include "digest.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -18,8 +19,11 @@ struct account {
 	char home[PATH_MAX];    /* empty: none */
 	char maildir[PATH_MAX]; /* its own pattern; empty: the configured one */
 	char password[USERS_PASSWORD_MAX]; /* as stored; wipe it */
-	char stand_in[USERS_PASSWORD_MAX]; /* a hash for whom has none; wipe it */
-	unsigned line;                     /* of the users file, or 0 */
+	/* Of all users: the first hash, for whom has none, or empty; and what is the same on each
+	 * day and host as long as the first line is.  Wipe them. */
+	char stand_in[USERS_PASSWORD_MAX];
+	unsigned char seed[32];
+	unsigned line; /* of the users file, or 0 */
 };
 
 enum users_found {
@@ -32,11 +36,10 @@ enum users_found {
  * control character, and neither it nor what follows its last @ begins with a dot. */
 bool users_name_is_safe(const char *name);
 
-/* Looks for the account called `name`.  `stand_in` is a hash to check where the account
- * has none or is absent, so that a stranger costs what a user costs; it may be empty.
- * `why` (LOG_LINE_MAX octets) says what is broken with USERS_BROKEN.  An account whose
- * own line is wrong is found, with its password and `broken`: only who knows the
- * password is to learn of it. */
+/* Looks for the account called `name`; `stand_in` and `seed` are there for whom is not, too.
+ * `why` (LOG_LINE_MAX octets) says what is broken with USERS_BROKEN.  An account whose own line is
+ * wrong is found, with its password and `broken`: only who knows the password is to learn of
+ * it.  How long it takes does not tell who is there. */
 enum users_found users_find(
 	const struct conf *conf, const char *name, struct account *account, char *why);
 
@@ -62,13 +65,17 @@ enum users_stored {
 /* `value` is what stands behind the scheme, in `password`; it may be NULL. */
 enum users_stored users_stored(const char *password, const char **value);
 
-/* How the passwords of all users are stored: USERS_STORED() of each that can be right.  Does not
- * look further once `enough` of them have been seen. */
-unsigned users_stored_all(const struct conf *conf, unsigned enough);
-
-/* What is to be the same on each day and host for the same users, and is not known elsewhere: from
- * the first line of the users file where that is `#seed TEXT`; else from machine-id(5). */
-void users_seed(const struct conf *conf, unsigned char seed[32]);
+/* What is known of all users together; nothing of it is secret. */
+struct users_summary {
+	unsigned
+		stored; /* USERS_STORED() of each way that a password that can be right is */
+	/* What the first SCRAM keys are like, by enum digest; no iterations: there are none. */
+	struct {
+		unsigned iterations;
+		size_t salt_length;
+	} scram[DIGEST_SHA_256 + 1];
+};
+void users_summarize(const struct conf *conf, struct users_summary *summary);
 
 /* The ids in the line of `name` in a file such as /etc/passwd.  Returns false where there is
  * no such line, or it is no good. */

@@ -29,7 +29,7 @@ void wire_start(
 	wire->deadline = deadline;
 	wire->idle = 0;
 	wire->swallowing = false;
-	wire->start = wire->end = wire->used = 0;
+	wire->start = wire->end = wire->dirty = wire->used = 0;
 }
 
 void wire_set_idle(struct wire *wire, int64_t milliseconds)
@@ -219,7 +219,8 @@ void wire_number(struct wire *wire, uint64_t number)
 void wire_forget(struct wire *wire)
 {
 	explicit_bzero(wire->input, wire->start);
-	explicit_bzero(wire->input + wire->end, sizeof(wire->input) - wire->end);
+	explicit_bzero(wire->input + wire->end, wire->dirty - wire->end);
+	wire->dirty = wire->end;
 }
 
 /* Waits until there is something to read, and reads it.  Returns 0 at the end and -1 where
@@ -265,6 +266,8 @@ static bool fill(struct wire *wire)
 	got = (wire->tls ? get_tls : get)(wire, wire->input + wire->end, room);
 	if (got > 0) {
 		wire->end += (size_t)got;
+		if (wire->dirty < wire->end)
+			wire->dirty = wire->end;
 		return true;
 	}
 	if (wire->state == WIRE_OPEN)

@@ -42,6 +42,7 @@ struct wire {
 			    * with each command and each write that gets on */
 	bool swallowing;   /* the rest of a line that is too long */
 	size_t start, end; /* what is unread in `input` */
+	size_t dirty;      /* nothing has been read behind this since wire_forget() */
 	size_t length;     /* octets of the last line, its end included */
 	size_t used;       /* what is unsent in `output` */
 	char input[WIRE_INPUT];

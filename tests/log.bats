@@ -59,7 +59,7 @@ lines_of() {
 	: >"$LOG"
 	configure 'plaintext never'
 	answers CAPA 'USER joe' 'USER joe' 'PASS secret' QUIT >/dev/null
-	[ "$(lines_of login-refused)" = 'login-refused address=pipe user=- method=PASS reason=plaintext' ]
+	[ "$(lines_of login-refused)" = 'login-refused address=pipe user=- method=- reason=plaintext' ]
 	: >"$LOG"
 	answers CAPA QUIT >/dev/null
 	[ -z "$(lines_of login-refused)" ]
@@ -134,6 +134,10 @@ lines_of() {
 		S~ \+OK .*
 		C: PASS wrong
 		S~ -ERR .*
+		C: AUTH SCRAM-SHA-256 biwsbj1qb2Uscj14
+		S~ \+ .*
+		C: *
+		S~ -ERR .*
 		A: joe wrong
 		S~ -ERR .*
 		C: USER x address=192.0.2.1
@@ -151,5 +155,5 @@ lines_of() {
 	PYTHONPATH=$fail2ban/usr/lib/python3/dist-packages /usr/bin/python3 \
 		"$fail2ban/usr/bin/fail2ban-regex" -c "$T/fail2ban" "$T/mail.log" pop3d >"$T/found" 2>&1 ||
 		fail "$(cat "$T/found")"
-	grep -qE '^Lines: [0-9]+ lines, 0 ignored, 2 matched' "$T/found" || fail "$(cat "$T/found")"
+	grep -qE '^Lines: [0-9]+ lines, 0 ignored, 3 matched' "$T/found" || fail "$(cat "$T/found")"
 }

@@ -49,6 +49,7 @@ static void be_monitor(int socket, int life, bool secure)
 		_exit(1);
 	c.deadline = wire_now() + 1000 * (int64_t)server.conf.auth_timeout;
 	strcpy(c.peer.address, "test");
+	c.peer.at.local = true;
 	c.ends.in = open("/dev/null", O_RDWR);
 	c.ends.out = dup(c.ends.in);
 	if (!sandbox_start(&server.user, server.conf.sandbox))

@@ -217,7 +217,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		C: AUTH KERBEROS_V4
 		S: -ERR That mechanism is not available
 		C: AUTH SCRAM-SHA-256-PLUS biws
-		S: -ERR That mechanism is not available
+		S: -ERR That mechanism needs TLS
 		C: AUTH PLAI
 		S: -ERR That mechanism is not available
 		C: QUIT
@@ -225,14 +225,18 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	E
 }
 
-@test "AUTH forgets USER, a failed one too" {
+@test "a failed AUTH is as if there had been none: RFC 5034 s.4" {
 	dialog <<-'E'
 		C: USER joe
 		S~ \+OK .*
 		C: AUTH NONE
 		S~ -ERR .*
+		C: AUTH PLAIN
+		S: + 
+		C: *
+		S~ -ERR .*
 		C: PASS secret
-		S: -ERR Send USER first
+		S~ \+OK .*
 		C: QUIT
 		S~ \+OK .*
 	E
@@ -480,7 +484,8 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		    return s.salt, s.iterations
 		before = eval(open(os.environ["T"] + "/before").read())
 		seed = hashlib.sha256(b"#seed one").digest()
-		assert ask("nobody") == (b64(hmac.digest(seed, b"nobody", "sha256")[:16]).decode(), 5000)
+		user = hmac.digest(seed, b"nobody", "sha256")
+		assert ask("nobody") == (b64(hmac.digest(user, b"2", "sha256")[:16]).decode(), 5000)
 		assert ask("joe")[0] != before[1][0]
 		c = Client(PORT)
 		assert Scram(c, "SCRAM-SHA-256", "joe", "secret").run().startswith(b"+OK")
@@ -535,6 +540,160 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	P
 	grep -q 'login .*user=joe method=SCRAM-SHA-256-PLUS tls=1.3' "$T/listening"
 	run ! grep -q violation "$T/listening"
+}
+
+@test "SCRAM-...-PLUS: tls-server-end-point on a resumed session; tls-unique of TLS 1.2 (RFC 5929)" {
+	make_certificates
+	configure_tls rsa ec
+	start_listening_tls
+	python <<-'P'
+		def log_in(c, name, binding):
+		    reply = Scram(c, "SCRAM-SHA-256-PLUS", "joe", "secret", f"p={name},,", binding).run()
+		    c.quit()
+		    return reply.startswith(b"+OK")
+		for tls in "1.2", "1.3":
+		    for stls in True, False:
+		        port = PORT if stls else TLS_PORT
+		        first = Client(port, tls, stls)
+		        first.multi(b"CAPA")
+		        point = hashlib.sha256(first.certificate()).digest()
+		        second = Client(port, tls, stls, first)
+		        second.multi(b"CAPA")
+		        third = Client(port, tls, stls, second)
+		        first.quit()
+		        assert log_in(second, "tls-server-end-point", point), tls
+		        assert log_in(third, "tls-server-end-point", point), tls
+		first = Client(TLS_PORT, "1.2")
+		second = Client(TLS_PORT, "1.2", resumes=first)
+		for c in first, second:
+		    unique = c.socket.get_channel_binding("tls-unique")
+		    assert len(unique) == 12
+		    assert log_in(c, "tls-unique", unique)
+		c = Client(TLS_PORT, "1.3")
+		assert not log_in(c, "tls-unique", c.socket.get_channel_binding("tls-unique"))
+	P
+}
+
+@test "SCRAM: what is no message of RFC 5802 s.7, or has m= (s.5.1)" {
+	start_listening
+	python <<-'P'
+		def refused(change_first=lambda t: t, change_final=lambda t: t):
+		    c = Client(PORT)
+		    s = Scram(c, "SCRAM-SHA-256", "joe", "secret")
+		    s.bare = change_first(s.bare)
+		    reply = s.first()
+		    if reply.startswith(b"+ "):
+		        reply = c.say(b64(change_final(s.final())))
+		    c.quit()
+		    return reply == b"-ERR The mechanism has no such response"
+		for extension in ",m=must", ",garbage", ",", ",=", ",r=second", ",n=ann", ",x=", ",x", ",1=2", ",x=1,", ",x=1,,y=2", ",x=1,m=2":
+		    assert refused(lambda t: t + extension), extension
+		    assert refused(change_final=lambda t: t.replace(",p=", extension + ",p=")), extension
+		    if extension not in (",",):
+		        assert refused(change_final=lambda t: t + extension), extension
+		for nonce in "a b", "a\x01b", "a\x7fb", "aéb", "a\r\nb":
+		    assert refused(lambda t: t.replace("r=", "r=" + nonce)), nonce
+		# Others may follow, and are signed with the rest.
+		c = Client(PORT)
+		s = Scram(c, "SCRAM-SHA-256", "joe", "secret")
+		s.bare += ",x=1,y==,Z=m=1"
+		assert s.run(extension=",x=abc,q=1").startswith(b"+OK")
+		c.quit()
+	P
+}
+
+@test "SCRAM: a false salt looks like the users' own, by mechanism too" {
+	only_user_with '{PLAIN}secret'
+	# Twelve octets, 5000 iterations.
+	user_with "{SCRAM-SHA-256}5000,AAECAwQFBgcICQoL,$(printf %032d 0 | base64),$(printf %032d 0 | base64)" keyed
+	start_listening -o 'mechanisms SCRAM-SHA-256 SCRAM-SHA-1'
+	python <<-'P'
+		def ask(user, mechanism):
+		    c = Client(PORT)
+		    s = Scram(c, mechanism, user, "secret")
+		    s.first()
+		    c.say(b"*"), c.quit()
+		    return s.salt, len(base64.b64decode(s.salt)), s.iterations
+		for user in "keyed", "joe", "nobody":
+		    assert ask(user, "SCRAM-SHA-256")[1:] == (12, 5000)
+		    assert ask(user, "SCRAM-SHA-1")[1:] == (16, 4096)
+		    assert ask(user, "SCRAM-SHA-256")[0][:8] != ask(user, "SCRAM-SHA-1")[0][:8]
+		c = Client(PORT)
+		assert Scram(c, "SCRAM-SHA-256", "joe", "secret").run().startswith(b"+OK")
+		c.quit()
+	P
+	# Who asks and does not answer stands in the log.
+	wait_for grep -q 'login-failed address=127.0.0.1 user=nobody method=SCRAM-SHA-1 reason=unanswered' "$T/listening"
+	[ "$(grep -c 'reason=unanswered' "$T/listening")" = 12 ]
+}
+
+@test "no more challenges than eight a connection, STLS or not; then CAPA does not have them" {
+	make_certificates
+	configure_tls rsa
+	start_listening
+	python <<-'P'
+		class Both(Client):
+		    def secure(self):
+		        assert self.say(b"STLS").startswith(b"+OK")
+		        self.context = ssl.create_default_context()
+		        self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
+		        self.socket = self.context.wrap_socket(self.socket)
+		        self.file = self.socket.makefile("rb")
+		c = Both(PORT)
+		for i in range(5):
+		    assert c.say(b"AUTH CRAM-MD5").startswith(b"+ "), i
+		    c.say(b"*")
+		c.secure()
+		for i in range(3):
+		    assert c.say(b"AUTH SCRAM-SHA-256 " + b64("n,,n=joe,r=x")).startswith(b"+ "), i
+		    c.say(b"*")
+		assert b"SASL PLAIN LOGIN" in c.multi(b"CAPA")
+		assert c.say(b"AUTH SCRAM-SHA-256") == b"-ERR Too many tries"
+		assert c.say(b"AUTH CRAM-MD5") == b"-ERR Too many tries"
+		assert c.say(b"AUTH PLAIN " + b64("\0joe\0secret")).startswith(b"+OK")
+		c.quit()
+	P
+	run ! grep -q violation "$T/listening"
+}
+
+@test "CRAM-MD5 and PLAIN: nothing behind, nothing empty" {
+	start_listening
+	python <<-'P'
+		malformed = b"-ERR The mechanism has no such response"
+		c = Client(PORT)
+		text = challenge(c.say(b"AUTH CRAM-MD5"))
+		digest = hmac.new(b"secret", text, "md5").hexdigest()
+		assert c.say(b64(f"joe {digest}\0garbage")) == malformed
+		for response in "\0\0secret", "\0joe\0", "\0\0", "joe\0joe\0", "joe\0\0secret":
+		    assert c.say(b"AUTH PLAIN " + b64(response)) == malformed, response
+		c.quit()
+	P
+	run ! grep -q login-failed "$T/listening"
+}
+
+@test "-t: mechanisms that can't work, and nobody who can log in" {
+	local hash='$6$LN9QyGkQdLoeHSAf$cJk2ICdQ7hfr3mhMpz4/e2tOdsMZi/4EEp8uhtvqLV8ZLzeS7cHhCIFbYYqkw0C6SwP.jCdqGLRhUqUGMpTPm/'
+	warns() {
+		run -0 "$POP3D" -t -f "$CONF"
+		[[ $output == *"$1"* ]] || fail "$output"
+	}
+	only_user_with "$hash"
+	configure 'mechanisms USER APOP CRAM-MD5 SCRAM-SHA-256'
+	warns 'mechanisms: warning: APOP: no user has a password that is stored for it'
+	warns 'mechanisms: warning: CRAM-MD5: no user'
+	warns 'mechanisms: warning: SCRAM-SHA-256: no user'
+	[[ $output != *nobody* ]]
+	configure 'mechanisms CRAM-MD5'
+	warns 'warning: nobody can log in'
+	configure 'plaintext never'
+	warns 'warning: nobody can log in'
+	only_user_with '{PLAIN}secret'
+	configure 'mechanisms SCRAM-SHA-256-PLUS'
+	warns 'mechanisms: warning: SCRAM-SHA-256-PLUS: it needs TLS, and there is no tls_certificate'
+	warns 'warning: nobody can log in'
+	configure 'plaintext never'
+	run -0 "$POP3D" -t -f "$CONF"
+	[ -z "$output" ] || fail "$output"
 }
 
 @test "names of SCRAM: =2C and =3D" {

@@ -16,25 +16,28 @@ def b64(data):
 
 
 class Client:
-    """A session over TCP; with tls="1.3" or the like over TLS, with STLS first where stls is."""
+    """A session over TCP; with tls="1.3" or the like over TLS, with STLS first where stls is.
+    `resumes` is an earlier one, whose ticket is used."""
 
-    def __init__(self, port, tls=None, stls=False):
+    def __init__(self, port, tls=None, stls=False, resumes=None):
         self.socket = socket.create_connection(("127.0.0.1", int(port)), 60)
-        self.context = None
-        if tls:
+        self.context = resumes and resumes.context
+        ticket = resumes and resumes.socket.session
+        if tls and not resumes:
             self.context = ssl.create_default_context()
             self.context.check_hostname = False
             self.context.verify_mode = ssl.CERT_NONE
             self.context.minimum_version = self.context.maximum_version = {
                 "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[tls]
         if tls and not stls:
-            self.socket = self.context.wrap_socket(self.socket)
+            self.socket = self.context.wrap_socket(self.socket, session=ticket)
         self.file = self.socket.makefile("rb")
         self.greeting = self.line()
         if stls:
             assert self.say(b"STLS").startswith(b"+OK")
-            self.socket = self.context.wrap_socket(self.socket)
+            self.socket = self.context.wrap_socket(self.socket, session=ticket)
             self.file = self.socket.makefile("rb")
+        assert not resumes or self.socket.session_reused
 
     def line(self):
         line = self.file.readline()

@@ -57,6 +57,16 @@ static bool is_number(const char *text, long most)
 	return end > text && *end == '\0' && number >= 0 && number <= most;
 }
 
+/* It has its own first address in it. */
+static void check_network(const struct network *network)
+{
+	struct address first = {.local = true, .known = true};
+
+	memcpy(first.octets, network->octets, sizeof(first.octets));
+	MUST(network->kind <= NETWORK_ADDRESS);
+	MUST(network->bits <= 128 && network_has(network, &first));
+}
+
 /* Whatever was wrong, what is there can be used. */
 static void check(const struct conf *conf)
 {
@@ -66,7 +76,12 @@ static void check(const struct conf *conf)
 	MUST(!strpbrk(conf->hostname, " \t\r\n<>@"));
 	MUST(conf->maildir && !conf_maildir_check(conf->maildir));
 	MUST(conf->users != USERS_FILE || conf->users_file[0] == '/');
-	MUST(conf->plaintext <= PLAINTEXT_ALWAYS && conf->log <= LOG_TO_STDERR);
+	MUST(conf->plaintext_count <= CONF_NETWORKS_MAX && conf->log <= LOG_TO_STDERR);
+	MUST(conf->access_count <= CONF_NETWORKS_MAX);
+	for (i = 0; i < conf->plaintext_count; i++)
+		check_network(&conf->plaintext[i]);
+	for (i = 0; i < conf->access_count; i++)
+		check_network(&conf->access[i].network);
 	MUST(conf->auth_timeout >= 1 && conf->auth_timeout <= 86400);
 	MUST(conf->idle_timeout >= 600 && conf->idle_timeout <= 86400);
 	MUST(conf->max_connections >= 1 && conf->max_per_address >= 1);

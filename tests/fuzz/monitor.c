@@ -365,6 +365,8 @@ static bool is_wrong_login(const struct request *request)
 	if (model.state != AUTHORIZATION || method >= AUTH_METHODS
 		|| !memchr(request->login.user, '\0', REQUEST_TEXT_MAX))
 		return true;
+	if (auth_is_bound(method) && !model.secure)
+		return true;
 	if (request->kind == REQUEST_SALT)
 		return !auth_is_scram(method) || model.challenges == REQUEST_CHALLENGES;
 	if (auth_is_scram(method) != (request->kind == REQUEST_PROOF))
@@ -701,14 +703,18 @@ static void run(struct server *server, struct connection *c, bool secure)
 {
 	static struct monitor m;
 	bool again = true;
+	unsigned challenges;
 
+	model.challenges = 0;
 	monitor_start(&m, server, c);
 	for (; again; secure = true) {
 		int pair[2];
 
 		MUST(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 		session = pair[1];
+		challenges = model.challenges;
 		memset(&model, 0, sizeof(model));
+		model.challenges = challenges;
 		model.asked = REQUEST_KINDS;
 		model.secure = secure;
 		again = monitor_run(&m, pair[0], SESSION, secure);
@@ -725,10 +731,12 @@ static void serve_script(unsigned flags)
 					.users_file = file,
 					.maildir = pattern,
 					.certificate_count = 1,
+					.plaintext = {{.kind = NETWORK_LOCAL}},
+					.plaintext_count = 1,
 					.mechanisms = AUTH_METHOD(AUTH_METHODS) - 1,
 					.scram_iterations = 2,
 					.hostname = hostname}};
-	struct connection c = {.peer = {"127.0.0.1", true},
+	struct connection c = {.peer = {"127.0.0.1", {.local = true}},
 		.ends = {dup(users), dup(users), false, false},
 		.deadline = wire_now() + 60000};
 

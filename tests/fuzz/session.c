@@ -245,6 +245,7 @@ int reply_receive(int socket, struct reply *reply, int *fd)
 		monitor.greeted = true;
 		strcpy(reply->hello.timestamp, monitor.apop ? "<1.2.3@host>" : "");
 		reply->hello.methods = monitor.methods;
+		reply->hello.challenges = REQUEST_CHALLENGES;
 		return 0;
 	}
 	MUST(monitor.is_asked);
@@ -525,11 +526,12 @@ static void run(bool local, bool has_tls)
 {
 	static char hostname[] = "host";
 	struct conf conf = {.hostname = hostname,
-		.plaintext = PLAINTEXT_LOCAL,
+		.plaintext = {{.kind = NETWORK_LOCAL}},
+		.plaintext_count = 1,
 		.certificate_count = has_tls,
 		.auth_timeout = 60,
 		.idle_timeout = 600};
-	struct peer peer = {"127.0.0.1", local};
+	struct peer peer = {"127.0.0.1", {.local = local}};
 	struct session_start start = {.conf = &conf,
 		.peer = &peer,
 		.ends = {SANDBOX_IN, SANDBOX_OUT, true, true},

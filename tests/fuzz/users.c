@@ -118,8 +118,12 @@ static void check_logins(const struct conf *conf, const struct slow *slow,
 	static struct account account;
 	unsigned char digest[AUTH_DIGEST_SIZE];
 	MD5_CTX context;
-	struct auth_attempt attempt
-		= {.conf = conf, .method = AUTH_PASS, .user = name, .secret = password};
+	struct users_summary users;
+	struct auth_attempt attempt = {.conf = conf,
+		.users = &users,
+		.method = AUTH_PASS,
+		.user = name,
+		.secret = password};
 	char reason[LOG_LINE_MAX], text[600];
 	const char *secret = NULL;
 	enum auth_verdict verdict;
@@ -127,6 +131,8 @@ static void check_logins(const struct conf *conf, const struct slow *slow,
 
 	if (slow->line > 0 && users_stored(slow->password, &secret) != USERS_SECRET)
 		secret = NULL;
+	users_summarize(conf, &users);
+	MUST(((users.stored & USERS_STORED(USERS_SECRET)) != 0) == slow->secrets);
 	verdict = auth_check(&attempt, &account, NULL, reason);
 	check_verdict(slow, verdict, &account, name, opens, reason);
 	/* APOP, with the digest of the password that was given. */
@@ -183,8 +189,6 @@ static void check_file(
 	slow_read(&slow, text, length, name);
 	check_find(&conf, &slow, name);
 	check_logins(&conf, &slow, name, password);
-	MUST(((users_stored_all(&conf, UINT_MAX) & USERS_STORED(USERS_SECRET)) != 0)
-		== slow.secrets);
 	reports = 0;
 	MUST(users_check(&conf, report) == reports);
 	users_ids(conf.users_file, name, &uid, &gid);

@@ -245,3 +245,35 @@ keys() {
 		client.quit(server)
 	E
 }
+
+# bats test_tags=plain
+@test "passwords of others: the session after STLS has nothing of shadow(5), whoever was asked for" {
+	cp /etc/passwd "$T/passwd"
+	printf 'last:x:%s:%s::%s:/bin/sh\n' "$MAIL_UID" "$MAIL_GID" "$T" >>"$T/passwd"
+	{
+		cat /etc/shadow
+		for i in $(seq 100); do echo "other$i:\$6\$salt\$a-hash-that-nobody-has-$i:1:0:99999:7:::"; done
+		echo 'last:$6$LN9QyGkQdLoeHSAf$the-last-hash-of-all:1:0:99999:7:::'
+	} >"$T/shadow"
+	chmod 600 "$T/shadow"
+	sed -i '/^users file/d' "$CONF"
+	unshare --mount --propagation private bash -c '
+		mount --bind "$1/passwd" /etc/passwd
+		mount --bind "$1/shadow" /etc/shadow
+		shift
+		exec "$@"' bash "$T" "$POP3D" -f "$CONF" -l 127.0.0.1:0 2>>"$T/listening" 3>&- &
+	SERVER=$!
+	wait_for grep -q 'listening address' "$T/listening"
+	PORT=$(sed -n 's/.*listening address=.* port=//p' "$T/listening" | head -n 1)
+	keys <<-'E'
+		others = [b"a-hash-that-nobody-has", b"the-last-hash-of-all", b"LN9QyGkQdLoeHSAf"]
+		for user in b"nobody-here", b"last":
+		    client = Client(server, port)
+		    client.say(b"USER " + user)
+		    assert client.say(b"PASS wrong")[0].startswith(b"-ERR [AUTH]")
+		    assert found_in(client.monitor, others) == 0, user
+		    client.stls()
+		    assert found_in(client.session, others) == 0, user
+		    client.quit(server)
+	E
+}
