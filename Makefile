@@ -14,7 +14,8 @@ XINETD = $(DESTDIR)$(SYSCONFDIR)/xinetd.d/pop3d
 INSTALL = install
 FILL = umask 022 && sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e '/@HARDENING@/r dist/hardening.conf' -e '/@HARDENING@/d'
 UNITS = pop3d.socket pop3d@.service pop3s.socket pop3s@.service \
-	pop3d-fork.socket pop3s-fork.socket pop3d-fork.service
+	pop3d-fork.socket pop3s-fork.socket pop3d-fork.service \
+	pop3d-expire.service pop3d-expire.timer
 
 CC = cc
 CFLAGS = -O2 -g
@@ -31,7 +32,7 @@ POP3D_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wconve
 	-Wmissing-prototypes $(HARDEN_CFLAGS)
 POP3D_LDLIBS = -lcrypt -lmd -ldl
 
-OBJECTS = auth.o base64.o capa.o conf.o digest.o index.o index_write.o landlock.o lines.o listen.o log.o \
+OBJECTS = auth.o base64.o capa.o conf.o digest.o expire.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
 	login.o maildrop.o marks.o memory.o message.o monitor.o name.o network.o pop3d.o quota.o \
 	request.o sandbox.o sasl.o sasl_scram.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o text.o tls_load.o transaction.o update.o \
 	users.o wire.o

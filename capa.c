@@ -37,9 +37,34 @@ static void sasl_argument(struct session *session)
 	sasl_list(session, " ", "");
 }
 
+/* Somebody's, that is, before it is known whose: RFC 2449 s.6.5. */
+static bool has_login_delay(const struct session *session)
+{
+	return session->most.login_delay > 0 || session->delays;
+}
+
+/* The largest before the login, the smallest of `expire`: RFC 2449 s.6.5, s.6.7. */
+static void put_term(struct session *session, unsigned term, bool differs)
+{
+	wire_string(&session->wire, " ");
+	if (term == TERMS_NEVER)
+		wire_string(&session->wire, "NEVER");
+	else
+		wire_number(&session->wire, term);
+	if (differs)
+		wire_string(&session->wire, " USER");
+}
+
+static void login_delay_argument(struct session *session)
+{
+	put_term(session, session->most.login_delay,
+		session->least.login_delay != session->most.login_delay);
+}
+
 static void expire_argument(struct session *session)
 {
-	wire_string(&session->wire, " NEVER");
+	put_term(session, session->least.expire,
+		session->least.expire != session->most.expire);
 }
 
 static void implementation_argument(struct session *session)
@@ -62,6 +87,8 @@ static const struct row {
 	[CAPA_SASL] = {"SASL", sasl_any, sasl_argument, TEXT_NEEDS_TLS, true},
 	[CAPA_APOP] = {NULL, has_timestamp, NULL, TEXT_NO_APOP, false},
 	[CAPA_RESP_CODES] = {"RESP-CODES", always, NULL, 0, false},
+	[CAPA_LOGIN_DELAY]
+	= {"LOGIN-DELAY", has_login_delay, login_delay_argument, 0, false},
 	[CAPA_PIPELINING] = {"PIPELINING", always, NULL, 0, false},
 	[CAPA_EXPIRE] = {"EXPIRE", always, expire_argument, 0, false},
 	[CAPA_UIDL] = {"UIDL", always, NULL, 0, false},
@@ -105,6 +132,7 @@ static const struct code {
 } codes[CODE_COUNT] = {
 	[CODE_NONE] = {"", CAPA_ALWAYS},
 	[CODE_IN_USE] = {"[IN-USE] ", CAPA_RESP_CODES},
+	[CODE_LOGIN_DELAY] = {"[LOGIN-DELAY] ", CAPA_RESP_CODES},
 	[CODE_AUTH] = {"[AUTH] ", CAPA_AUTH_RESP_CODE},
 	[CODE_SYS_TEMP] = {"[SYS/TEMP] ", CAPA_RESP_CODES},
 	[CODE_SYS_PERM] = {"[SYS/PERM] ", CAPA_RESP_CODES},

@@ -19,6 +19,7 @@ enum capability {
 	CAPA_SASL,
 	CAPA_APOP, /* announced by the greeting's timestamp instead: RFC 2449 s.6 */
 	CAPA_RESP_CODES,
+	CAPA_LOGIN_DELAY,
 	CAPA_PIPELINING,
 	CAPA_EXPIRE,
 	CAPA_UIDL,
@@ -42,6 +43,7 @@ void capa_list(struct session *session);
 enum response_code {
 	CODE_NONE,
 	CODE_IN_USE,
+	CODE_LOGIN_DELAY,
 	CODE_AUTH,
 	CODE_SYS_TEMP,
 	CODE_SYS_PERM,

@@ -20,7 +20,8 @@ typedef const char *parser(struct conf *conf, const struct key *key, char *value
 
 static parser parse_users, parse_maildir, parse_choice, parse_listen, parse_hostname,
 	parse_number, parse_session_user, parse_tls_certificate, parse_tls_key,
-	parse_tls_client_ca, parse_mechanisms, parse_plaintext, parse_access;
+	parse_tls_client_ca, parse_mechanisms, parse_plaintext, parse_access, parse_term,
+	parse_deleted;
 
 #define FIELD(name) offsetof(struct conf, name)
 
@@ -55,6 +56,10 @@ static const struct key {
 	{"auth_timeout", "60", parse_number, FIELD(auth_timeout), 1, 86400, NULL},
 	/* RFC 1939 s.3: an autologout timer of at least ten minutes */
 	{"idle_timeout", "600", parse_number, FIELD(idle_timeout), 600, 86400, NULL},
+	{"login_delay", "0", parse_term, 0, 0, 0, NULL},
+	{"login_delay_burst", "0", parse_number, FIELD(login_delay_burst), 0, 1000, NULL},
+	{"expire", "never", parse_term, 0, 0, 0, NULL},
+	{"deleted", "unlink", parse_deleted, 0, 0, 0, NULL},
 	{"max_connections", "1000", parse_number, FIELD(max_connections), 1, 1000000,
 		NULL},
 	{"max_per_address", "50", parse_number, FIELD(max_per_address), 1, 1000000, NULL},
@@ -311,6 +316,75 @@ static const char *parse_number(struct conf *conf, const struct key *key, char *
 	return NULL;
 }
 
+static const struct {
+	const char *name;
+	size_t field; /* in struct terms */
+	unsigned most;
+	const char *never; /* the word for TERMS_NEVER, or NULL */
+	const char *wrong;
+} terms_table[] = {
+	{"login_delay", offsetof(struct terms, login_delay), 604800, NULL,
+		"must be a number of seconds from 0 to 604800"},
+	{"expire", offsetof(struct terms, expire), 36500, "never",
+		"must be `never` or a number of days from 0 to 36500"},
+};
+
+const char *conf_term(
+	struct terms *terms, const char *name, const char *value, bool *known)
+{
+	size_t i, digits = strspn(value, "0123456789");
+	unsigned number = TERMS_NEVER;
+
+	for (i = 0; i < sizeof(terms_table) / sizeof(terms_table[0]); i++) {
+		if (strcmp(name, terms_table[i].name) == 0)
+			break;
+	}
+	*known = i < sizeof(terms_table) / sizeof(terms_table[0]);
+	if (!*known)
+		return NULL;
+	if (!terms_table[i].never || strcmp(value, terms_table[i].never) != 0) {
+		if (digits == 0 || digits > 9 || value[digits] != '\0')
+			return terms_table[i].wrong;
+		number = (unsigned)atoi(value);
+		if (number > terms_table[i].most)
+			return terms_table[i].wrong;
+	}
+	memcpy((char *)terms + terms_table[i].field, &number, sizeof(number));
+	return NULL;
+}
+
+static const char *parse_term(struct conf *conf, const struct key *key, char *value)
+{
+	bool known;
+
+	return conf_term(&conf->terms, key->name, value, &known);
+}
+
+/* `unlink`, or `move FOLDER`: a folder of Maildir++, which is .FOLDER in the Maildir. */
+static const char *parse_deleted(struct conf *conf, const struct key *key, char *value)
+{
+	const char *p;
+
+	(void)key;
+	if (strcmp(value, "unlink") == 0) {
+		free(conf->deleted_folder);
+		conf->deleted_folder = NULL;
+		return NULL;
+	}
+	if (strncmp(value, "move", 4) != 0 || !value[4] || !strchr(" \t", value[4]))
+		return "must be `unlink` or `move FOLDER`";
+	value += 4 + strspn(value + 4, " \t");
+	for (p = value; *p; p++) {
+		if (*p == '/' || (unsigned char)*p < ' ' || *p == 0x7f
+			|| (*p == '.' && (p == value || !p[1] || p[1] == '.')))
+			return "no folder can have this name";
+	}
+	if (p - value > 200)
+		return "the name of the folder is too long";
+	set_string(&conf->deleted_folder, value);
+	return NULL;
+}
+
 static const char *parse_session_user(
 	struct conf *conf, const struct key *key, char *value)
 {
@@ -520,6 +594,7 @@ void conf_free(struct conf *conf)
 {
 	forget_listen(conf);
 	forget_certificates(conf);
+	free(conf->deleted_folder);
 	free(conf->tls_client_ca);
 	free(conf->users_file);
 	free(conf->maildir);

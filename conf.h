@@ -33,6 +33,18 @@ struct conf_certificate {
 	char *key;         /* NULL: in the same file */
 };
 
+/* What may differ from user to user: here, and in the extra field of the users file. */
+struct terms {
+	unsigned login_delay; /* seconds from one login to the next: RFC 2449 s.6.5 */
+	unsigned expire;      /* days that a message stays: RFC 2449 s.6.7 */
+};
+#define TERMS_NEVER UINT_MAX /* for `expire` */
+
+/* Sets the term that is called so.  Returns NULL, or what is wrong with the value; `*known`
+ * tells whether there is such a term. */
+const char *conf_term(
+	struct terms *terms, const char *name, const char *value, bool *known);
+
 /* `allow` and `deny`, in the order of their lines. */
 struct conf_access {
 	bool allow;
@@ -59,6 +71,9 @@ struct conf {
 	enum sandbox_mode sandbox;
 	char *hostname;
 	unsigned auth_timeout, idle_timeout; /* seconds */
+	struct terms terms; /* of those users who have none of their own */
+	unsigned login_delay_burst;
+	char *deleted_folder; /* NULL: what is deleted is gone */
 	unsigned max_connections, max_per_address;
 	char *session_user; /* NULL: pop3d, or nobody where there is none */
 	enum log_target log;

@@ -13,9 +13,10 @@ enum next cmd_user(struct session *s, const struct arguments *arguments)
 
 /* RFC 1939 s.4: a server may close the connection after a negative reply; and once the
  * monitor has become the user, it can judge no other. */
-static enum next refuse(struct session *s, enum response_code code, enum text text)
+static enum next refuse(
+	struct session *s, enum response_code code, enum text text, uint32_t seconds)
 {
-	reply_err(s, code, text, 0, 0);
+	reply_err(s, code, text, seconds, 0);
 	return reply_end(s, END_REFUSED);
 }
 
@@ -46,7 +47,7 @@ enum next log_in(struct session *s, struct request *request, unsigned char *sign
 	switch (reply.status) {
 	case REPLY_OK:
 		if (!transaction_enter(s, &reply, fd))
-			return refuse(s, CODE_SYS_TEMP, TEXT_TEMPORARY);
+			return refuse(s, CODE_SYS_TEMP, TEXT_TEMPORARY, 0);
 		if (!signature)
 			return log_in_reply(s);
 		memcpy(signature, reply.login.signature, DIGEST_MAX);
@@ -57,11 +58,13 @@ enum next log_in(struct session *s, struct request *request, unsigned char *sign
 		reply_err(s, CODE_AUTH, TEXT_DENIED, 0, 0);
 		return reply_end(s, END_DENIED);
 	case REPLY_IN_USE:
-		return refuse(s, CODE_IN_USE, TEXT_IN_USE);
+		return refuse(s, CODE_IN_USE, TEXT_IN_USE, reply.login.seconds);
+	case REPLY_EARLY:
+		return refuse(s, CODE_LOGIN_DELAY, TEXT_EARLY, reply.login.seconds);
 	case REPLY_PERMANENT:
-		return refuse(s, CODE_SYS_PERM, TEXT_PERMANENT);
+		return refuse(s, CODE_SYS_PERM, TEXT_PERMANENT, 0);
 	default:
-		return refuse(s, CODE_SYS_TEMP, TEXT_TEMPORARY);
+		return refuse(s, CODE_SYS_TEMP, TEXT_TEMPORARY, 0);
 	}
 }
 

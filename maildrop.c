@@ -38,6 +38,19 @@ static enum maildrop_status fail(char *why, const char *path, const char *file, 
 	return status_of(error);
 }
 
+static void open_lock(struct maildrop *m)
+{
+	int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+
+	m->lock = openat(m->dir, MAILDROP_LOCK_FILE, flags);
+	if (m->lock >= 0 || errno != ENOENT)
+		return;
+	m->lock = openat(m->dir, MAILDROP_LOCK_FILE, flags | O_CREAT | O_EXCL, 0600);
+	m->lock_is_new = m->lock >= 0;
+	if (m->lock < 0 && errno == EEXIST)
+		m->lock = openat(m->dir, MAILDROP_LOCK_FILE, flags);
+}
+
 /* fcntl(2) on the lock file works between hosts, and no one but the user can hold it.  Where
  * there can be none, flock(2) on the directory has to do.  The kernel drops both with the
  * process. */
@@ -46,8 +59,7 @@ static bool try_lock(struct maildrop *m)
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 	if (m->lock < 0)
-		m->lock = openat(m->dir, MAILDROP_LOCK_FILE,
-			O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+		open_lock(m);
 	if (m->lock >= 0) {
 		if (fcntl(m->lock, F_SETLK, &whole) == 0)
 			return true;
@@ -61,17 +73,28 @@ static bool try_lock(struct maildrop *m)
 	return flock(m->dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
-static bool lock(struct maildrop *m)
+static bool lock(struct maildrop *m, int most)
 {
 	const struct timespec pause = {0, LOCK_PAUSE_NS};
 	int tries;
 
 	for (tries = 1; !try_lock(m); tries++) {
-		if (tries == LOCK_TRIES)
+		if (tries == most)
 			return false;
 		nanosleep(&pause, NULL);
 	}
 	return true;
+}
+
+/* How long the other session has had it: since its login. */
+static uint32_t seconds_in_use(const struct maildrop *m)
+{
+	struct stat status;
+	time_t now = time(NULL);
+
+	if (m->lock < 0 || fstat(m->lock, &status) < 0 || status.st_atime > now)
+		return 0;
+	return (uint32_t)(now - status.st_atime);
 }
 
 static time_t monotonic_seconds(void)
@@ -87,16 +110,55 @@ time_t maildrop_now(const struct maildrop *m)
 	return monotonic_seconds() + (time_t)m->clock;
 }
 
-/* The lock file's mtime is the last login; and what it becomes is the present as the
- * file system's own clock has it, which over a network may not be this machine's. */
-static void touch_lock(struct maildrop *m)
-{
-	struct stat status;
-	time_t now = time(NULL);
+#define SECOND INT64_C(1000000000)
 
-	if (m->lock >= 0 && futimens(m->lock, NULL) == 0 && fstat(m->lock, &status) == 0)
-		now = status.st_mtime;
-	m->clock = now - monotonic_seconds();
+static int64_t nanoseconds(const struct timespec *time)
+{
+	return time->tv_sec * SECOND + time->tv_nsec;
+}
+
+/* The lock file's mtime is the last login; where one may come before its time, as many delays
+ * earlier as are left of the burst.  So it is all that is ever to be known, by any host.  Its atime
+ * is this login.  Both are of the file system's own clock, which over a network may not be this
+ * machine's.  Returns false, and how long it is too soon, with the file as it was. */
+static bool check_in(struct maildrop *m, const struct maildrop_manner *manner)
+{
+	int64_t delay = manner->login_delay * SECOND, now, due, last;
+	struct stat before, status;
+	struct timespec times[2];
+
+	m->clock = time(NULL) - monotonic_seconds();
+	if (m->lock < 0 || fstat(m->lock, &before) < 0 || futimens(m->lock, NULL) < 0
+		|| fstat(m->lock, &status) < 0)
+		return true;
+	m->clock = status.st_mtime - monotonic_seconds();
+	times[0] = before.st_atim;
+	times[1] = before.st_mtim;
+	if (manner->no_login) {
+		/* Whoever comes next comes for the first time. */
+		if (m->lock_is_new)
+			times[0] = times[1] = (struct timespec){0, 0};
+		futimens(m->lock, times);
+		return true;
+	}
+	now = nanoseconds(&status.st_mtim);
+	last = m->lock_is_new ? INT64_MIN / 2 : nanoseconds(&before.st_mtim);
+	due = last + delay;
+	/* A clock that has been set back is not to shut anybody out. */
+	if (last <= now && due > now) {
+		futimens(m->lock, times);
+		m->seconds = (uint32_t)((due - now + SECOND - 1) / SECOND);
+		return false;
+	}
+	if (due < now - manner->burst * delay || last > now)
+		due = now - manner->burst * delay;
+	if (due < now) {
+		times[0] = status.st_atim;
+		times[1].tv_sec = (time_t)(due / SECOND);
+		times[1].tv_nsec = (long)(due % SECOND);
+		futimens(m->lock, times);
+	}
+	return true;
 }
 
 static void log_unreadable(const struct scan *scan, const char *path)
@@ -231,7 +293,6 @@ static enum maildrop_status open_locked(struct maildrop *m, const char *path, ch
 {
 	const char *missing;
 
-	touch_lock(m);
 	missing = open_folders(m);
 	if (missing) {
 		fail(why, path, missing, errno);
@@ -256,7 +317,8 @@ void maildrop_none(struct maildrop *m)
 	m->dir = m->cur = m->new = m->lock = m->index.fd = -1;
 }
 
-enum maildrop_status maildrop_open(struct maildrop *m, const char *path, char *why)
+enum maildrop_status maildrop_open(struct maildrop *m, const char *path,
+	const struct maildrop_manner *manner, char *why)
 {
 	enum maildrop_status status;
 
@@ -266,9 +328,14 @@ enum maildrop_status maildrop_open(struct maildrop *m, const char *path, char *w
 		return open_absent(m, path, why);
 	if (m->dir < 0)
 		return fail(why, path, "", errno);
-	if (!lock(m)) {
+	if (!lock(m, manner->no_login ? 1 : LOCK_TRIES)) {
 		snprintf(why, LOG_LINE_MAX, "%s: in use", path);
+		m->seconds = seconds_in_use(m);
 		status = MAILDROP_IN_USE;
+	} else if (!check_in(m, manner)) {
+		snprintf(why, LOG_LINE_MAX, "login_delay: %u seconds too soon",
+			(unsigned)m->seconds);
+		status = MAILDROP_EARLY;
 	} else {
 		status = open_locked(m, path, why);
 	}

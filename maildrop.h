@@ -3,6 +3,7 @@
 #ifndef MAILDROP_H
 #define MAILDROP_H
 
+#include "conf.h"
 #include "index_write.h"
 #include "log.h"
 
@@ -11,6 +12,8 @@
 struct maildrop {
 	int dir, cur, new, lock; /* -1: not open, or not there */
 	int lock_errno;          /* why there is no lock file */
+	bool lock_is_new;        /* nobody has ever logged in */
+	uint32_t seconds;        /* MAILDROP_IN_USE: for how long; EARLY: until when */
 	struct index index;
 	/* The directories as they were when the names in the index were last right. */
 	struct stamp read_cur, read_new;
@@ -24,7 +27,8 @@ struct maildrop {
 
 enum maildrop_status {
 	MAILDROP_OPEN,
-	MAILDROP_IN_USE,    /* another session has it: RFC 2449 IN-USE */
+	MAILDROP_IN_USE,    /* another session has it: RFC 2449 s.8.1.2 */
+	MAILDROP_EARLY,     /* too soon after the last login: RFC 2449 s.8.1.1 */
 	MAILDROP_TEMPORARY, /* RFC 3206 SYS/TEMP */
 	MAILDROP_PERMANENT  /* RFC 3206 SYS/PERM */
 };
@@ -32,11 +36,18 @@ enum maildrop_status {
 /* What maildrop_close() leaves: nothing is open. */
 void maildrop_none(struct maildrop *maildrop);
 
+/* How a maildrop is to be opened. */
+struct maildrop_manner {
+	unsigned login_delay; /* seconds */
+	unsigned burst;       /* logins that may come before their time */
+	bool no_login; /* nobody has come: no trace of that, and no waiting for the lock */
+};
+
 /* Locks the Maildir at `path` and brings its index up to date.  A Maildir that is not
  * there yet, in a directory that is, is an empty maildrop.  On failure nothing is held,
  * and `why` (LOG_LINE_MAX octets) is for the log. */
-enum maildrop_status maildrop_open(
-	struct maildrop *maildrop, const char *path, char *why);
+enum maildrop_status maildrop_open(struct maildrop *maildrop, const char *path,
+	const struct maildrop_manner *manner, char *why);
 
 /* A read-only descriptor of the index; -1 with errno. */
 int maildrop_reader(const struct maildrop *maildrop);
@@ -62,21 +73,28 @@ void maildrop_write_sizes(struct maildrop *maildrop);
 /* The present, by the clock of the Maildir's file system. */
 time_t maildrop_now(const struct maildrop *maildrop);
 
-/* What the session has marked: see marks.h. */
-struct maildrop_marks {
+/* What is to become of the messages. */
+struct maildrop_orders {
+	/* What the session has marked: see marks.h.  NULL: there is none, and what stays is
+	 * left as it is. */
 	const unsigned char *deleted, *fetched;
+	unsigned expire;    /* days; 0: what was fetched is deleted; or TERMS_NEVER */
+	const char *folder; /* where what is deleted goes; NULL: nowhere */
 };
 
 struct maildrop_result {
 	uint64_t deleted, deleted_octets;
-	uint64_t failed; /* of those to be deleted */
+	uint64_t failed;                  /* of those to be deleted */
+	uint64_t expired, expired_octets; /* beside these */
+	uint64_t unexpired;               /* of what was too old: it is still there */
+	int expire_error;                 /* errno of the last of these */
 	uint64_t left, left_octets;
 	int error; /* errno of the first failure */
 };
 
-/* UPDATE, RFC 1939 s.6: removes what is marked as deleted, moves the rest to cur/ and
- * marks it as seen where it was fetched. */
-void maildrop_commit(struct maildrop *maildrop, const struct maildrop_marks *marks,
+/* UPDATE, RFC 1939 s.6: removes what is marked as deleted and what is too old, moves the rest to
+ * cur/ and marks it as seen where it was fetched. */
+void maildrop_commit(struct maildrop *maildrop, const struct maildrop_orders *orders,
 	struct maildrop_result *result);
 
 /* Lets the lock go. */

@@ -217,10 +217,13 @@ static void log_attempt(const struct monitor *m, int priority, const char *event
 static bool refuse(struct monitor *m, const struct request *request,
 	enum reply_status status, const char *reason)
 {
-	log_attempt(m, status == REPLY_IN_USE ? LOG_INFO : LOG_ERR, "login-refused",
-		&request->login, reason);
+	bool usual = status == REPLY_IN_USE || status == REPLY_EARLY;
+	struct reply reply = {.status = status, .login.seconds = m->maildrop.seconds};
+
+	log_attempt(
+		m, usual ? LOG_INFO : LOG_ERR, "login-refused", &request->login, reason);
 	m->state = OVER;
-	return reply_status(m, status);
+	return reply_send(m->session, &reply, -1) == 0;
 }
 
 static enum reply_status status_of(enum maildrop_status status)
@@ -230,6 +233,8 @@ static enum reply_status status_of(enum maildrop_status status)
 		return REPLY_OK;
 	case MAILDROP_IN_USE:
 		return REPLY_IN_USE;
+	case MAILDROP_EARLY:
+		return REPLY_EARLY;
 	case MAILDROP_PERMANENT:
 		return REPLY_PERMANENT;
 	default:
@@ -241,6 +246,10 @@ static enum reply_status status_of(enum maildrop_status status)
 static enum reply_status enter(
 	struct monitor *m, const struct account *account, const char *user, char *reason)
 {
+	const struct maildrop_manner manner = {
+		.login_delay = account->terms.login_delay,
+		.burst = m->server->conf.login_delay_burst,
+	};
 	char path[PATH_MAX];
 	const char *wrong = users_maildir(path, &m->server->conf, user, account);
 
@@ -259,7 +268,8 @@ static enum reply_status enter(
 		snprintf(reason, LOG_LINE_MAX, "sandbox: %s", strerror(errno));
 		return REPLY_TEMPORARY;
 	}
-	return status_of(maildrop_open(&m->maildrop, path, reason));
+	m->terms = account->terms;
+	return status_of(maildrop_open(&m->maildrop, path, &manner, reason));
 }
 
 /* A session that does not answer, or does not listen, holds nobody up for long.  After the login
@@ -285,6 +295,7 @@ static bool grant(struct monitor *m, const struct request *request,
 	m->count = reply.login.messages = header->count;
 	reply.login.octets = m->result.left_octets = header->octets;
 	memcpy(reply.login.signature, signature, DIGEST_MAX);
+	reply.login.terms = m->terms;
 	m->result.left = header->count;
 	m->marks_size = marks_size(m->count);
 	m->deleted_marks = marks_new(m->marks_size);
@@ -499,13 +510,33 @@ static bool handle_marks(struct monitor *m, struct request *request)
 	return true;
 }
 
+static void log_expired(const struct monitor *m)
+{
+	if (m->result.expired > 0)
+		log_line(LOG_INFO,
+			"expired address=%s user=%s messages=%" PRIu64 " octets=%" PRIu64
+			" days=%u",
+			m->connection->peer.address, m->user, m->result.expired,
+			m->result.expired_octets, m->terms.expire);
+	if (m->result.unexpired > 0)
+		log_line(LOG_ERR,
+			"not-expired address=%s user=%s messages=%" PRIu64 ": %s",
+			m->connection->peer.address, m->user, m->result.unexpired,
+			strerror(m->result.expire_error));
+}
+
 static bool handle_commit(struct monitor *m, struct request *request)
 {
-	struct maildrop_marks marks = {m->deleted_marks, m->fetched_marks};
+	struct maildrop_orders orders = {
+		.deleted = m->deleted_marks,
+		.fetched = m->fetched_marks,
+		.expire = m->terms.expire,
+		.folder = m->server->conf.deleted_folder,
+	};
 	struct reply reply = {.status = REPLY_OK};
 
 	(void)request;
-	maildrop_commit(&m->maildrop, &marks, &m->result);
+	maildrop_commit(&m->maildrop, &orders, &m->result);
 	/* RFC 1939 s.6: the lock goes before the reply, or a client that comes back at
 	 * once would find it. */
 	maildrop_close(&m->maildrop);
@@ -515,6 +546,7 @@ static bool handle_commit(struct monitor *m, struct request *request)
 			"not-removed address=%s user=%s messages=%" PRIu64 ": %s",
 			m->connection->peer.address, m->user, m->result.failed,
 			strerror(m->result.error));
+	log_expired(m);
 	reply.commit.deleted = m->result.deleted;
 	reply.commit.failed = m->result.failed;
 	reply.commit.left = m->result.left;
@@ -544,6 +576,8 @@ static bool hello(struct monitor *m)
 
 	reply.hello.methods = m->offers;
 	reply.hello.challenges = m->challenges;
+	reply.hello.least = m->users.least;
+	reply.hello.most = m->users.most;
 	memcpy(reply.hello.timestamp, m->timestamp, sizeof(m->timestamp));
 	return reply_send(m->session, &reply, -1) == 0;
 }

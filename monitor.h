@@ -36,7 +36,8 @@ struct monitor {
 	char user[LOG_QUOTE_SIZE];  /* who has logged in, likewise; `-`: nobody */
 	bool violated;              /* the session asked for what it may not have */
 	struct maildrop maildrop;
-	uint64_t count; /* of messages in the maildrop */
+	struct terms terms; /* of who has logged in */
+	uint64_t count;     /* of messages in the maildrop */
 	size_t marks_size;
 	unsigned char *deleted_marks, *fetched_marks;
 	struct maildrop_result result;

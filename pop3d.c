@@ -1,6 +1,7 @@
 /* pop3d: a POP3 server for Maildirs.  Here: the command line, and how the connection, or
  * the socket that connections come to, has arrived.  See pop3d(8). */
 #include "conf.h"
+#include "expire.h"
 #include "listen.h"
 #include "serve.h"
 
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 #define USAGE \
-	"usage: pop3d [-hTtV] [-f config] [-o 'key value']... [-l " \
+	"usage: pop3d [-hTtVx] [-f config] [-o 'key value']... [-l " \
 	"address:port[,tls]]...\n"
 #define SD_LISTEN_FDS_START 3 /* sd_listen_fds(3) */
 #define TLS_NAME "pop3s"      /* FileDescriptorName= of a socket for TLS */
@@ -28,13 +29,14 @@ static const char help[] = USAGE
 	"                   TLS from the first octet\n"
 	"  -T               TLS from the first octet, wherever connections come from\n"
 	"  -t               check configuration and users, then exit with 0 or 78\n"
+	"  -x               remove what has expired of all users' messages\n"
 	"  -V               print the version and what is built in\n"
 	"  -h               print this\n"
 	"Without -l the connection, or the listening socket, is standard input's.\n";
 
 struct options {
 	struct conf_source source;
-	bool check;
+	bool check, expire;
 };
 
 static void usage(void)
@@ -75,7 +77,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	struct conf_source *s = &o->source;
 	int c;
 
-	while ((c = getopt(argc, argv, "f:hl:o:TtV")) != -1) {
+	while ((c = getopt(argc, argv, "f:hl:o:TtVx")) != -1) {
 		switch (c) {
 		case 'f':
 			s->file = optarg;
@@ -94,6 +96,9 @@ static void parse_options(struct options *o, int argc, char **argv)
 			break;
 		case 't':
 			o->check = true;
+			break;
+		case 'x':
+			o->expire = true;
 			break;
 		case 'V':
 			print_version();
@@ -332,8 +337,8 @@ int main(int argc, char **argv)
 	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	connected
-		= is_socket(0) && !listen_accepts(0) && options.source.listen_count == 0;
+	connected = !options.expire && is_socket(0) && !listen_accepts(0)
+		&& options.source.listen_count == 0;
 	open_early_log();
 	mistakes = conf_load(&server.conf, &options.source, log_report);
 	wrong = sandbox_find_user(&server.user, server.conf.session_user);
@@ -343,5 +348,5 @@ int main(int argc, char **argv)
 		log_report(wrong);
 	if (wrong || mistakes > 0)
 		return fail_configuration(connected && !options.source.tls);
-	return run(&server, &options.source);
+	return options.expire ? expire_all(&server) : run(&server, &options.source);
 }

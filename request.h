@@ -105,6 +105,7 @@ enum reply_status {
 	REPLY_DENIED,      /* login: wrong, another try is allowed */
 	REPLY_DENIED_LAST, /* login: wrong, and that was the last one */
 	REPLY_IN_USE,      /* login: right, but the maildrop is locked */
+	REPLY_EARLY,       /* login: right, but too soon after the last one */
 	REPLY_TEMPORARY,   /* login, open: SYS/TEMP */
 	REPLY_PERMANENT,   /* login, open: SYS/PERM */
 	REPLY_GONE,        /* open: removed by another program */
@@ -115,8 +116,9 @@ struct reply {
 	uint32_t status;
 	union {
 		struct {
-			uint32_t methods;    /* auth_offers() */
-			uint32_t challenges; /* that may still be asked for */
+			uint32_t methods;         /* auth_offers() */
+			uint32_t challenges;      /* that may still be asked for */
+			struct terms least, most; /* of all users */
 			char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
 		} hello;
 		char challenge[AUTH_TIMESTAMP_MAX];
@@ -136,6 +138,8 @@ struct reply {
 		struct { /* login, proof: the index's descriptor too */
 			uint64_t messages, octets;
 			unsigned char signature[DIGEST_MAX];
+			struct terms terms;
+			uint32_t seconds; /* in use: for how long; early: until when */
 		} login;
 		struct { /* commit */
 			uint64_t deleted, failed, left, left_octets;

@@ -276,6 +276,9 @@ void session_run(const struct session_start *start)
 		return;
 	s.methods = hello.hello.methods;
 	s.challenges = hello.hello.challenges;
+	s.least = hello.hello.least;
+	s.most = hello.hello.most;
+	s.delays = s.most.login_delay > 0;
 	memcpy(s.timestamp, hello.hello.timestamp, sizeof(s.timestamp) - 1);
 	if (!start->tls || secure_start(&s, start->tls)) {
 		if (!start->after_stls)

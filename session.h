@@ -36,6 +36,8 @@ struct session {
 	enum request_end end;               /* why it ended, once it has */
 	unsigned methods;                   /* auth_offers() */
 	char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
+	struct terms least, most;           /* of all users; after the login its own */
+	bool delays;                        /* LOGIN-DELAY has been announced */
 	unsigned challenges;                /* that may still be asked for */
 	char user[REQUEST_TEXT_MAX];        /* after USER; empty: none */
 

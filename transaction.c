@@ -16,6 +16,7 @@ bool transaction_enter(struct session *s, const struct reply *reply, int fd)
 	s->octets = s->index.header.octets;
 	if (s->count != reply->login.messages || s->octets != reply->login.octets)
 		return false;
+	s->least = s->most = reply->login.terms;
 	s->marks_size = marks_size(s->count);
 	s->deleted_marks = marks_new(s->marks_size);
 	s->fetched_marks = marks_new(s->marks_size);
@@ -325,7 +326,8 @@ static enum next quit_transaction(struct session *s)
 	struct reply reply;
 
 	/* A client that has gone before it got its messages has not seen them. */
-	if (s->deleted_count > 0 && !wire_flush(&s->wire))
+	if ((s->deleted_count > 0 || (s->fetched > 0 && s->most.expire == 0))
+		&& !wire_flush(&s->wire))
 		return cut_off(s);
 	if ((s->deleted_count > 0 && send_marks(s, REQUEST_DELETED, s->deleted_marks) < 0)
 		|| (s->fetched > 0
@@ -339,7 +341,7 @@ static enum next quit_transaction(struct session *s)
 	}
 	if (reply.commit.failed > 0)
 		reply_err(s, CODE_SYS_TEMP, TEXT_NOT_REMOVED, reply.commit.failed,
-			s->deleted_count);
+			reply.commit.failed + reply.commit.deleted);
 	else if (reply.commit.left == 0)
 		reply_ok(s, TEXT_GOODBYE_EMPTY, 0, 0);
 	else

@@ -4,6 +4,7 @@
  * Another program may rename a message at any time (flags, from new to cur).  Then it is
  * looked for under all names that are there now; the index is amended in place, for the
  * session is reading it. */
+#include "folder.h"
 #include "maildrop.h"
 #include "marks.h"
 #include "memory.h"
@@ -196,13 +197,15 @@ static int rename_new(int from, const char *old, int to, const char *name)
 
 /* What is done in cur/ and new/, to be written down afterwards. */
 struct commit {
-	const struct maildrop_marks *marks;
+	const struct maildrop_orders *orders;
+	int folder; /* -1: not open */
 	struct maildrop_result *result;
 	struct index_change *changes;
 	size_t count, room;
 	uint64_t *missing; /* numbers of messages that were not where the index says */
 	size_t missing_count, missing_room;
 	bool touched_cur, touched_new;
+	time_t oldest; /* what was delivered before that has expired */
 	uint64_t quota_messages, quota_octets;
 };
 
@@ -232,20 +235,56 @@ static void touch(struct commit *commit, bool in_new)
 	*(in_new ? &commit->touched_new : &commit->touched_cur) = true;
 }
 
-static int remove_message(struct maildrop *m, struct commit *commit, uint64_t number,
-	const struct located *at)
+static void has_left(struct commit *commit, uint64_t number, const struct located *at)
+{
+	touch(commit, at->in_new);
+	add_change(commit, number, INDEX_GONE);
+}
+
+static void uncount(struct commit *commit, const struct located *at)
 {
 	uint64_t octets;
 
-	(void)m;
-	if (unlinkat(at->dir, at->name, 0) < 0)
-		return -1;
-	touch(commit, at->in_new);
-	add_change(commit, number, INDEX_GONE);
 	if (quota_counts(at->name, at->record.size, &octets)) {
 		commit->quota_messages++;
 		commit->quota_octets += octets;
 	}
+}
+
+static int remove_message(struct maildrop *m, struct commit *commit, uint64_t number,
+	const struct located *at)
+{
+	(void)m;
+	if (unlinkat(at->dir, at->name, 0) < 0)
+		return -1;
+	has_left(commit, number, at);
+	uncount(commit, at);
+	return 0;
+}
+
+/* What a client deletes, where the site wants to have it all the same. */
+static int move_message(struct maildrop *m, struct commit *commit, uint64_t number,
+	const struct located *at)
+{
+	char name[INDEX_NAME_MAX + 1];
+
+	if (!commit->orders->folder)
+		return remove_message(m, commit, number, at);
+	if (commit->folder < 0)
+		commit->folder = folder_open(m->dir, commit->orders->folder);
+	if (commit->folder < 0) {
+		/* This is not the message that is missing. */
+		errno = errno == ENOENT ? ENOTDIR : errno;
+		return -1;
+	}
+	if (!name_in_cur(at->name, marks_has(commit->orders->fetched, number), name,
+		    sizeof(name)))
+		memcpy(name, at->name, sizeof(name));
+	if (rename_new(at->dir, at->name, commit->folder, name) < 0)
+		return -1;
+	has_left(commit, number, at);
+	if (!folder_counts(commit->orders->folder))
+		uncount(commit, at);
 	return 0;
 }
 
@@ -256,7 +295,7 @@ static int keep_message(struct maildrop *m, struct commit *commit, uint64_t numb
 	char name[INDEX_NAME_MAX + 1];
 	struct index_change *change;
 
-	if (!name_in_cur(at->name, marks_has(commit->marks->fetched, number), name,
+	if (!name_in_cur(at->name, marks_has(commit->orders->fetched, number), name,
 		    sizeof(name))
 		|| (!at->in_new && strcmp(at->name, name) == 0))
 		return 0;
@@ -278,22 +317,68 @@ static bool is_in_new(struct maildrop *m, uint64_t number)
 		&& (record.flags & INDEX_IN_NEW);
 }
 
+/* With `expire 0`, what was fetched is deleted: RFC 2449 s.6.7. */
+static bool is_deleted(const struct maildrop_orders *orders, uint64_t number)
+{
+	return orders->deleted
+		&& (marks_has(orders->deleted, number)
+			|| (orders->expire == 0 && marks_has(orders->fetched, number)));
+}
+
+static bool expires(const struct maildrop_orders *orders)
+{
+	return orders->expire != 0 && orders->expire != TERMS_NEVER;
+}
+
+/* By its name and by its file: what one of them says is younger stays. */
+static bool has_expired(const struct commit *commit, const struct located *at)
+{
+	struct name_time delivered;
+	struct stat status;
+
+	if (name_delivery(at->name, strlen(at->name), &delivered)
+		&& delivered.seconds >= (uint64_t)commit->oldest)
+		return false;
+	return fstatat(at->dir, at->name, &status, AT_SYMLINK_NOFOLLOW) == 0
+		&& S_ISREG(status.st_mode) && status.st_mtime < commit->oldest;
+}
+
+/* What could not be removed is there again in the next session. */
+static void expire_message(struct maildrop *m, struct commit *commit, uint64_t number,
+	const struct located *at)
+{
+	if (remove_message(m, commit, number, at) < 0) {
+		commit->result->unexpired++;
+		commit->result->expire_error = errno;
+		return;
+	}
+	commit->result->expired++;
+	commit->result->expired_octets += at->record.octets;
+}
+
 /* Removes or keeps one message.  One that is missing comes again once all the others are
  * done; missing then, it has been removed by someone else. */
 static void commit_message(
 	struct maildrop *m, struct commit *commit, uint64_t number, bool again)
 {
-	bool deleted = marks_has(commit->marks->deleted, number);
+	bool deleted = is_deleted(commit->orders, number);
 	struct maildrop_result *result = commit->result;
 	struct located at;
 	int done;
 
-	if (!deleted && !marks_has(commit->marks->fetched, number)
-		&& !is_in_new(m, number))
+	if (!deleted && !expires(commit->orders)
+		&& !marks_has(commit->orders->fetched, number) && !is_in_new(m, number))
 		return;
 	done = locate(m, number, &at);
+	if (done == 0 && !deleted && expires(commit->orders)
+		&& has_expired(commit, &at)) {
+		expire_message(m, commit, number, &at);
+		return;
+	}
+	if (!commit->orders->deleted)
+		return;
 	if (done == 0)
-		done = (deleted ? remove_message : keep_message)(m, commit, number, &at);
+		done = (deleted ? move_message : keep_message)(m, commit, number, &at);
 	if (done < 0 && errno == ENOENT && !again) {
 		add_missing(commit, number);
 	} else if (deleted && (done == 0 || errno == ENOENT)) {
@@ -315,7 +400,7 @@ static void commit_missing(struct maildrop *m, struct commit *commit)
 		return;
 	}
 	for (i = 0; i < commit->missing_count; i++) {
-		if (marks_has(commit->marks->deleted, commit->missing[i])
+		if (is_deleted(commit->orders, commit->missing[i])
 			&& commit->result->failed++ == 0)
 			commit->result->error = errno;
 	}
@@ -346,16 +431,28 @@ static void commit_index(struct maildrop *m, struct commit *commit)
 		log_line(LOG_WARNING, "%s: %s", INDEX_FILE, strerror(errno));
 }
 
-void maildrop_commit(struct maildrop *m, const struct maildrop_marks *marks,
+static void free_commit(struct commit *commit)
+{
+	size_t i;
+
+	for (i = 0; i < commit->count; i++)
+		free((char *)commit->changes[i].name);
+	free(commit->changes);
+	free(commit->missing);
+	if (commit->folder >= 0)
+		close(commit->folder);
+}
+
+void maildrop_commit(struct maildrop *m, const struct maildrop_orders *orders,
 	struct maildrop_result *result)
 {
-	struct commit commit = {.marks = marks, .result = result};
+	struct commit commit = {.orders = orders, .result = result, .folder = -1};
 	uint64_t number, count = m->index.header.count, octets;
-	size_t i;
 
 	maildrop_write_sizes(m);
 	octets = m->index.header.octets;
 	memset(result, 0, sizeof(*result));
+	commit.oldest = maildrop_now(m) - (time_t)orders->expire * 86400;
 	for (number = 0; number < count; number++)
 		commit_message(m, &commit, number, false);
 	commit_missing(m, &commit);
@@ -363,10 +460,7 @@ void maildrop_commit(struct maildrop *m, const struct maildrop_marks *marks,
 		&& quota_subtract(m->dir, commit.quota_messages, commit.quota_octets) < 0)
 		log_line(LOG_WARNING, "maildirsize: %s", strerror(errno));
 	commit_index(m, &commit);
-	result->left = count - result->deleted;
-	result->left_octets = octets - result->deleted_octets;
-	for (i = 0; i < commit.count; i++)
-		free((char *)commit.changes[i].name);
-	free(commit.changes);
-	free(commit.missing);
+	result->left = count - result->deleted - result->expired;
+	result->left_octets = octets - result->deleted_octets - result->expired_octets;
+	free_commit(&commit);
 }

@@ -100,19 +100,6 @@ static bool parse_id(const char *text, unsigned ours, unsigned *id)
 	return digits <= 10 && text[digits] == '\0' && number < UINT32_MAX;
 }
 
-/* The value of `key=` in the extra field, which is cut into pieces. */
-static const char *extra_value(char *extra, const char *key)
-{
-	size_t length = strlen(key);
-	char *rest, *word = strtok_r(extra, " \t", &rest);
-
-	for (; word; word = strtok_r(NULL, " \t", &rest)) {
-		if (strncmp(word, key, length) == 0 && word[length] == '=')
-			return word + length + 1;
-	}
-	return "";
-}
-
 static bool copy(char *to, size_t size, const char *from)
 {
 	size_t length = strlen(from);
@@ -123,9 +110,32 @@ static bool copy(char *to, size_t size, const char *from)
 	return true;
 }
 
+/* Takes the words of the extra field, which is cut into pieces.  `maildir` is NULL, or gets what
+ * stands there.  Returns NULL or what is wrong. */
+static const char *parse_extra(char *extra, struct terms *terms, const char **maildir)
+{
+	char *rest, *word = strtok_r(extra, " \t", &rest);
+	const char *wrong = NULL;
+	bool known;
+
+	for (; word && !wrong; word = strtok_r(NULL, " \t", &rest)) {
+		char *value = strchr(word, '=');
+
+		if (!value)
+			continue;
+		*value++ = '\0';
+		if (maildir && strcmp(word, "maildir") == 0)
+			*maildir = value;
+		else
+			wrong = conf_term(terms, word, value, &known);
+	}
+	return wrong;
+}
+
 /* Returns NULL or what is wrong with the line. */
 static const char *parse_fields(char *field[FIELDS], struct account *account)
 {
+	const char *maildir = "", *wrong;
 	unsigned uid, gid;
 
 	if (!copy(account->password, sizeof(account->password), field[PASSWORD]))
@@ -141,11 +151,11 @@ static const char *parse_fields(char *field[FIELDS], struct account *account)
 		return "no gid is given, and pop3d runs as root";
 	account->uid = uid;
 	account->gid = gid;
+	wrong = parse_extra(field[EXTRA], &account->terms, &maildir);
 	if (!copy(account->home, sizeof(account->home), field[HOME])
-		|| !copy(account->maildir, sizeof(account->maildir),
-			extra_value(field[EXTRA], "maildir")))
+		|| !copy(account->maildir, sizeof(account->maildir), maildir))
 		return "a path is too long";
-	return NULL;
+	return wrong;
 }
 
 /* The first hash of the file stands in for those that are not there. */
@@ -306,6 +316,7 @@ enum users_found users_find(
 	const struct conf *conf, const char *name, struct account *account, char *why)
 {
 	memset(account, 0, sizeof(*account));
+	account->terms = conf->terms;
 	if (conf->users == USERS_FILE)
 		return find_in_file(conf->users_file, name, account, why);
 	return find_in_system(name, account, why);
@@ -328,6 +339,24 @@ const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const ch
 	const char *wrong = conf_maildir_check(pattern);
 
 	return wrong ? wrong : conf_maildir(path, pattern, name, account->home);
+}
+
+static void summarize_terms(
+	struct users_summary *summary, const struct terms *usual, char *extra, bool first)
+{
+	struct terms terms = *usual, *least = &summary->least, *most = &summary->most;
+
+	parse_extra(extra, &terms, NULL);
+	if (first)
+		*least = *most = terms;
+	if (terms.login_delay < least->login_delay)
+		least->login_delay = terms.login_delay;
+	if (terms.login_delay > most->login_delay)
+		most->login_delay = terms.login_delay;
+	if (terms.expire < least->expire)
+		least->expire = terms.expire;
+	if (terms.expire > most->expire)
+		most->expire = terms.expire;
 }
 
 static void summarize(struct users_summary *summary, const char *password)
@@ -354,8 +383,10 @@ void users_summarize(const struct conf *conf, struct users_summary *summary)
 {
 	static struct lines lines;
 	char *line, *field[FIELDS];
+	bool first = true;
 
 	memset(summary, 0, sizeof(*summary));
+	summary->least = summary->most = conf->terms;
 	if (conf->users == USERS_SYSTEM) {
 		summary->stored = USERS_STORED(USERS_HASH);
 		return;
@@ -367,8 +398,70 @@ void users_summarize(const struct conf *conf, struct users_summary *summary)
 			continue;
 		split(line, field);
 		summarize(summary, field[PASSWORD]);
+		summarize_terms(summary, &conf->terms, field[EXTRA], first);
+		first = false;
 	}
 	lines_close(&lines);
+}
+
+static bool each_in_file(
+	const struct conf *conf, users_visitor *each, void *argument, char *why)
+{
+	static struct lines lines;
+	static struct account account;
+	const char *file = conf->users_file;
+	char *line, *field[FIELDS];
+
+	if (lines_open(&lines, file) < 0) {
+		snprintf(why, LOG_LINE_MAX, "%s: %s", file, strerror(errno));
+		return false;
+	}
+	while ((line = lines_next(&lines)) != NULL) {
+		if (lines.bad || is_comment(line) || !strchr(line, ':'))
+			continue;
+		split(line, field);
+		if (!users_name_is_safe(field[NAME]))
+			continue;
+		memset(&account, 0, sizeof(account));
+		account.terms = conf->terms;
+		account.broken = parse_fields(field, &account);
+		explicit_bzero(account.password, sizeof(account.password));
+		each(argument, field[NAME], &account);
+	}
+	if (lines.error)
+		snprintf(why, LOG_LINE_MAX, "%s: %s", file, strerror(lines.error));
+	lines_close(&lines);
+	return lines.error == 0;
+}
+
+static bool each_in_system(
+	const struct conf *conf, users_visitor *each, void *argument, char *why)
+{
+	static struct account account;
+	const struct passwd *user;
+
+	setpwent();
+	while (errno = 0, (user = getpwent()) != NULL) {
+		if (user->pw_uid == 0 || !users_name_is_safe(user->pw_name))
+			continue;
+		memset(&account, 0, sizeof(account));
+		account.terms = conf->terms;
+		account.system = true;
+		account.uid = user->pw_uid;
+		account.gid = user->pw_gid;
+		if (!copy(account.home, sizeof(account.home), user->pw_dir))
+			account.broken = "a path is too long";
+		each(argument, user->pw_name, &account);
+	}
+	snprintf(why, LOG_LINE_MAX, "passwd: %s", strerror(errno));
+	endpwent();
+	return errno == 0 || errno == ENOENT;
+}
+
+bool users_each(const struct conf *conf, users_visitor *each, void *argument, char *why)
+{
+	return (conf->users == USERS_FILE ? each_in_file : each_in_system)(
+		conf, each, argument, why);
 }
 
 bool users_ids(const char *file, const char *name, uid_t *uid, gid_t *gid)

@@ -13,7 +13,8 @@
 struct account {
 	uid_t uid; /* 0 where the users file gives none and pop3d runs as root */
 	gid_t gid;
-	bool system;            /* in passwd, with supplementary groups */
+	bool system; /* in passwd, with supplementary groups */
+	struct terms terms;
 	const char *expired;    /* why it may not log in any more, or NULL */
 	const char *broken;     /* what keeps it from working, or NULL */
 	char home[PATH_MAX];    /* empty: none */
@@ -65,10 +66,16 @@ enum users_stored {
 /* `value` is what stands behind the scheme, in `password`; it may be NULL. */
 enum users_stored users_stored(const char *password, const char **value);
 
+/* Calls `each` for every account that there is, without its password; one that is `broken`, too.
+ * Returns false where they can't be read to the end: see `why` (LOG_LINE_MAX octets). */
+typedef void users_visitor(
+	void *argument, const char *name, const struct account *account);
+bool users_each(const struct conf *conf, users_visitor *each, void *argument, char *why);
+
 /* What is known of all users together; nothing of it is secret. */
 struct users_summary {
-	unsigned
-		stored; /* USERS_STORED() of each way that a password that can be right is */
+	struct terms least, most; /* that one of them has */
+	unsigned stored; /* USERS_STORED() of each way that is in use and can be right */
 	/* What the first SCRAM keys are like, by enum digest; no iterations: there are none. */
 	struct {
 		unsigned iterations;

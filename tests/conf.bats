@@ -19,7 +19,7 @@ complains() {
 	[[ ${lines[0]} == 'usage: pop3d '* ]]
 	run -0 "$POP3D" -V
 	[[ ${lines[0]} =~ ^pop3d\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
-	run -64 "$POP3D" -x
+	run -64 "$POP3D" -y
 	run -64 "$POP3D" -X
 	run -64 "$POP3D" argument
 	[[ $("$POP3D" -h) == *' /etc/pop3d.conf'* ]]
@@ -52,7 +52,7 @@ $CONF:10: hostname: has no value" ]
 
 @test "keys of later versions are refused as unknown" {
 	local line
-	for line in 'login_delay 5' 'expire 30' 'takeover 30' 'login_delay_burst 2'; do
+	for line in 'language de' 'proxy_protocol yes'; do
 		configure "$line"
 		complains "${line%% *}: is not a key that pop3d knows"
 	done
@@ -493,7 +493,8 @@ a_key() {
 		grep -q "^@test .*\<$word\>" "$TESTS"/*.bats || fail "no test is named after $word"
 	done
 	for word in $("$POP3D" -V | sed -n 's/^capabilities://p'); do
-		grep -q "S[:~] $word" "$TESTS"/protocol.bats "$TESTS"/tls.bats || fail "no test expects $word"
+		grep -q "S[:~] $word" "$TESTS"/{protocol,tls,policy}.bats ||
+			grep -q "= '$word " "$TESTS"/policy.bats || fail "no test expects $word"
 	done
 	[ "$("$POP3D" -V | wc -w)" -gt 30 ]
 }

@@ -537,7 +537,7 @@ sys.stdout.buffer.write(b'x' * (s - 1) + b'\r\n.\r\n\n.')" "$size" | put cur 1:2
 		C: USER joe
 		S~ \+OK .*
 		C: PASS secret
-		S: -ERR [IN-USE] Another session has the maildrop
+		S~ -ERR \[IN-USE\] Another session has had the maildrop for [0-9]+ seconds
 		S$
 	E
 	grep -q 'login-refused .*user=joe .*in use' "$LOG"

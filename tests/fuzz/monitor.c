@@ -200,10 +200,11 @@ static size_t good_length;
 static void keep_index(void)
 {
 	char path[PATH_MAX], why[LOG_LINE_MAX];
+	const struct maildrop_manner manner = {.login_delay = 0};
 	struct maildrop drop;
 
 	snprintf(path, sizeof(path), "%s/alice", root);
-	MUST(maildrop_open(&drop, path, why) == MAILDROP_OPEN);
+	MUST(maildrop_open(&drop, path, &manner, why) == MAILDROP_OPEN);
 	good_length = (size_t)pread(drop.index.fd, good_index, sizeof(good_index), 0);
 	MUST(drop.index.header.count == MESSAGES && good_length < sizeof(good_index));
 	maildrop_close(&drop);
