@@ -58,6 +58,7 @@ static const struct key {
 	{"idle_timeout", "600", parse_number, FIELD(idle_timeout), 600, 86400, NULL},
 	{"login_delay", "0", parse_term, 0, 0, 0, NULL},
 	{"login_delay_burst", "0", parse_number, FIELD(login_delay_burst), 0, 1000, NULL},
+	{"takeover", "30", parse_number, FIELD(takeover), 0, 86400, NULL},
 	{"expire", "never", parse_term, 0, 0, 0, NULL},
 	{"deleted", "unlink", parse_deleted, 0, 0, 0, NULL},
 	{"max_connections", "1000", parse_number, FIELD(max_connections), 1, 1000000,

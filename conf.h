@@ -73,6 +73,7 @@ struct conf {
 	unsigned auth_timeout, idle_timeout; /* seconds */
 	struct terms terms; /* of those users who have none of their own */
 	unsigned login_delay_burst;
+	unsigned takeover;    /* seconds that a client is silent; 0: however long */
 	char *deleted_folder; /* NULL: what is deleted is gone */
 	unsigned max_connections, max_per_address;
 	char *session_user; /* NULL: pop3d, or nobody where there is none */

@@ -425,6 +425,7 @@ static int take_over(int listening)
 		log_fatal("listening: %s", strerror(errno));
 	close(listening);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	serve_tune(fd);
 	return fd;
 }
 

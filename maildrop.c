@@ -2,6 +2,7 @@
  * RFC 1939 sections 4 and 8; RFC 2449 section 8.1.2.  Runs in the monitor. */
 #include "maildrop.h"
 #include "scan.h"
+#include "takeover.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,12 +57,12 @@ static void open_lock(struct maildrop *m)
  * process. */
 static bool try_lock(struct maildrop *m)
 {
-	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	struct flock first = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 
 	if (m->lock < 0)
 		open_lock(m);
 	if (m->lock >= 0) {
-		if (fcntl(m->lock, F_SETLK, &whole) == 0)
+		if (fcntl(m->lock, F_SETLK, &first) == 0)
 			return true;
 		if (errno == EAGAIN || errno == EACCES)
 			return false;
@@ -73,14 +74,16 @@ static bool try_lock(struct maildrop *m)
 	return flock(m->dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
-static bool lock(struct maildrop *m, int most)
+static bool lock(struct maildrop *m, bool patient)
 {
 	const struct timespec pause = {0, LOCK_PAUSE_NS};
 	int tries;
 
 	for (tries = 1; !try_lock(m); tries++) {
-		if (tries == most)
+		if (!patient || tries == LOCK_TRIES)
 			return false;
+		if (m->lock >= 0)
+			takeover_ask(m->lock);
 		nanosleep(&pause, NULL);
 	}
 	return true;
@@ -125,19 +128,19 @@ static bool check_in(struct maildrop *m, const struct maildrop_manner *manner)
 {
 	int64_t delay = manner->login_delay * SECOND, now, due, last;
 	struct stat before, status;
-	struct timespec times[2];
+	struct timespec times[2] = {{0, 0}, {0, 0}};
 
 	m->clock = time(NULL) - monotonic_seconds();
 	if (m->lock < 0 || fstat(m->lock, &before) < 0 || futimens(m->lock, NULL) < 0
 		|| fstat(m->lock, &status) < 0)
 		return true;
 	m->clock = status.st_mtime - monotonic_seconds();
-	times[0] = before.st_atim;
-	times[1] = before.st_mtim;
+	/* Where nobody has been, whoever comes next comes for the first time. */
+	if (!m->lock_is_new) {
+		times[0] = before.st_atim;
+		times[1] = before.st_mtim;
+	}
 	if (manner->no_login) {
-		/* Whoever comes next comes for the first time. */
-		if (m->lock_is_new)
-			times[0] = times[1] = (struct timespec){0, 0};
 		futimens(m->lock, times);
 		return true;
 	}
@@ -328,7 +331,7 @@ enum maildrop_status maildrop_open(struct maildrop *m, const char *path,
 		return open_absent(m, path, why);
 	if (m->dir < 0)
 		return fail(why, path, "", errno);
-	if (!lock(m, manner->no_login ? 1 : LOCK_TRIES)) {
+	if (!lock(m, !manner->no_login)) {
 		snprintf(why, LOG_LINE_MAX, "%s: in use", path);
 		m->seconds = seconds_in_use(m);
 		status = MAILDROP_IN_USE;

@@ -303,6 +303,9 @@ static bool grant(struct monitor *m, const struct request *request,
 	if (!m->deleted_marks || !m->fetched_marks)
 		log_fatal("out of memory");
 	m->state = TRANSACTION;
+	m->takeover.client = m->connection->client;
+	m->takeover.seconds = m->server->conf.takeover;
+	takeover_listen();
 	set_patience(m, 0, PATIENCE);
 	strcpy(m->user, m->tried);
 	log_line(LOG_INFO,
@@ -582,6 +585,20 @@ static bool hello(struct monitor *m)
 	return reply_send(m->session, &reply, -1) == 0;
 }
 
+/* Whether another session has been let in: then this one ends as if its client had gone, and
+ * deletes nothing. */
+static bool give_way(struct monitor *m)
+{
+	if (!takeover_asked || m->state != TRANSACTION)
+		return false;
+	takeover_asked = 0;
+	m->taken_over = takeover_is_wanted(m->maildrop.lock)
+		&& takeover_is_silent(&m->takeover);
+	if (m->taken_over)
+		takeover_end(&m->takeover);
+	return m->taken_over;
+}
+
 /* Answers one request.  Returns false once there is nothing more to answer. */
 static bool serve_request(struct monitor *m)
 {
@@ -593,6 +610,8 @@ static bool serve_request(struct monitor *m)
 		break;
 	case REQUEST_NONE:
 		return false;
+	case REQUEST_INTERRUPTED:
+		return !give_way(m);
 	default:
 		return violation(m);
 	}
@@ -642,6 +661,8 @@ static void log_end(const struct monitor *m, const char *process)
 
 	if (m->violated)
 		reason = "violation";
+	if (m->taken_over)
+		reason = "takeover";
 	if (told && m->end.end.plaintext_refused)
 		log_line(LOG_NOTICE,
 			"login-refused address=%s user=- method=- reason=plaintext",
@@ -680,6 +701,15 @@ void monitor_start(struct monitor *m, struct server *server, struct connection *
 	sigprocmask(SIG_BLOCK, &child, NULL);
 }
 
+/* The client sees the end of its session, unless another one follows. */
+static void close_client(struct monitor *m, bool goes_on)
+{
+	if (goes_on || m->connection->client < 0)
+		return;
+	close(m->connection->client);
+	m->connection->client = -1;
+}
+
 bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 {
 	const char *process;
@@ -703,6 +733,7 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 	/* Before the wait: the session may have been ended for what it asked. */
 	maildrop_close(&m->maildrop);
 	close(socket);
+	close_client(m, m->stls && m->end.kind == REQUEST_END);
 	process = end_of_process(m, session, text);
 	if (m->stls && m->end.kind == REQUEST_END && m->end.end.reason == END_STLS)
 		return true;

@@ -4,6 +4,7 @@
 
 #include "maildrop.h"
 #include "serve.h"
+#include "takeover.h"
 
 #include <sys/types.h>
 #include <time.h>
@@ -34,7 +35,9 @@ struct monitor {
 	unsigned failures;
 	char tried[LOG_QUOTE_SIZE]; /* the name in the last login, fit for the log */
 	char user[LOG_QUOTE_SIZE];  /* who has logged in, likewise; `-`: nobody */
-	bool violated;              /* the session asked for what it may not have */
+	struct takeover takeover;
+	bool taken_over; /* by another session of the same user */
+	bool violated;   /* the session asked for what it may not have */
 	struct maildrop maildrop;
 	struct terms terms; /* of who has logged in */
 	uint64_t count;     /* of messages in the maildrop */

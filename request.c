@@ -100,9 +100,7 @@ static ssize_t receive_packet(int from, void *packet, size_t length, int *fd)
 		message.msg_control = control.data;
 		message.msg_controllen = sizeof(control.data);
 	}
-	do
-		got = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
+	got = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
 	header = fd && got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
@@ -123,6 +121,8 @@ enum request_received request_receive(int session, struct request *request)
 	/* Without room for them, descriptors are closed by the kernel. */
 	ssize_t got = receive_packet(session, request, sizeof(*request), NULL);
 
+	if (got < 0 && errno == EINTR)
+		return REQUEST_INTERRUPTED;
 	if (got >= (ssize_t)sizeof(request->kind)
 		&& got == (ssize_t)request_size(request->kind))
 		return REQUEST_CAME;
@@ -138,8 +138,11 @@ int reply_send(int session, const struct reply *reply, int fd)
 
 int reply_receive(int monitor, struct reply *reply, int *fd)
 {
-	ssize_t got = receive_packet(monitor, reply, sizeof(*reply), fd);
+	ssize_t got;
 
+	do
+		got = receive_packet(monitor, reply, sizeof(*reply), fd);
+	while (got < 0 && errno == EINTR);
 	if (got == (ssize_t)sizeof(*reply))
 		return 0;
 	if (fd && *fd >= 0)

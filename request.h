@@ -160,7 +160,12 @@ int reply_send(int session, const struct reply *reply, int fd); /* fd: -1 for no
 int reply_receive(int monitor, struct reply *reply, int *fd);
 
 /* The same for the monitor, which does not trust who sends and takes no descriptors. */
-enum request_received { REQUEST_CAME, REQUEST_NONE, REQUEST_MALFORMED };
+enum request_received {
+	REQUEST_CAME,
+	REQUEST_NONE,
+	REQUEST_MALFORMED,
+	REQUEST_INTERRUPTED /* by a signal */
+};
 enum request_received request_receive(int session, struct request *request);
 
 #endif

@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -45,8 +46,9 @@
 /* Arguments that a call on a list must have, or may not have. */
 enum rule {
 	ANY,
-	NOT_EXEC,   /* memory that is not to be run: mmap(2), mprotect(2) */
-	SOCKET_DATA /* socketcall(2) for what is a socket already */
+	NOT_EXEC,    /* memory that is not to be run: mmap(2), mprotect(2) */
+	SOCKET_DATA, /* socketcall(2) for what is a socket already */
+	URGING       /* SIGURG, which nobody minds who does not know it: kill(2) */
 };
 
 struct call {
@@ -145,6 +147,9 @@ static const struct call maildrop_calls[] = {
 	ALLOW(nanosleep),
 	ALLOW(wait4),
 	ALLOW(setsockopt),
+	ALLOW(getsockopt),
+	ALLOW(shutdown),
+	{SYS_kill, URGING},
 	ALLOW(rt_sigaction),
 	ALLOW(rt_sigprocmask),
 	ALLOW(rt_sigtimedwait),
@@ -317,9 +322,9 @@ static size_t argument(int number)
 /* Each ends with a verdict, so that the number need not be loaded again. */
 static void put_rule(enum rule rule, uint32_t listed, uint32_t other)
 {
-	/* SYS_SEND, SYS_RECV, SYS_SENDTO, SYS_RECVFROM, SYS_SETSOCKOPT, SYS_SENDMSG,
-	 * SYS_RECVMSG */
-	static const uint32_t data_calls[] = {9, 10, 11, 12, 14, 16, 17};
+	/* SYS_SEND, SYS_RECV, SYS_SENDTO, SYS_RECVFROM, SYS_SHUTDOWN, SYS_SETSOCKOPT,
+	 * SYS_GETSOCKOPT, SYS_SENDMSG, SYS_RECVMSG */
+	static const uint32_t data_calls[] = {9, 10, 11, 12, 13, 14, 15, 16, 17};
 	size_t i;
 
 	switch (rule) {
@@ -336,6 +341,11 @@ static void put_rule(enum rule rule, uint32_t listed, uint32_t other)
 		}
 		answer(other);
 		return;
+	case URGING:
+		load(argument(1));
+		put(BPF_JMP | BPF_JEQ | BPF_K, SIGURG, 1, 0);
+		answer(other);
+		break;
 	case ANY:
 		break;
 	}

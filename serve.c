@@ -43,6 +43,30 @@ static bool is_socket(int fd)
 	return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
+void serve_tune(int fd)
+{
+	static const struct {
+		int level, option, value;
+	} options[] = {
+		/* Replies go out when they are complete, not when the last ones have been
+		 * acknowledged. */
+		{IPPROTO_TCP, TCP_NODELAY, 1},
+		/* A client that is no longer there is noticed after three minutes, whether it
+		 * was to say something or to hear it.  (RFC 9293 s.3.8.4 has keep-alives
+		 * after two hours, where nobody says otherwise.) */
+		{SOL_SOCKET, SO_KEEPALIVE, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, 60},
+		{IPPROTO_TCP, TCP_KEEPINTVL, 15},
+		{IPPROTO_TCP, TCP_KEEPCNT, 8},
+		{IPPROTO_TCP, TCP_USER_TIMEOUT, 180000},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		setsockopt(fd, options[i].level, options[i].option, &options[i].value,
+			sizeof(options[i].value));
+}
+
 void serve_take(struct connection *c, const struct conf *conf, int in, int out,
 	const struct sockaddr_storage *address)
 {
@@ -53,10 +77,9 @@ void serve_take(struct connection *c, const struct conf *conf, int in, int out,
 	clock_gettime(CLOCK_MONOTONIC, &c->started);
 	c->deadline = wire_now() + 1000 * (int64_t)conf->auth_timeout;
 	c->tls = false;
-	/* Replies go out when they are complete, not when the last ones have been
-	 * acknowledged. */
-	if (c->ends.out_is_socket)
-		setsockopt(out, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+	c->client = -1;
+	if (c->ends.out_is_socket && !address)
+		serve_tune(out);
 	if (address)
 		serve_address(&c->peer, address);
 	else
@@ -128,6 +151,8 @@ static void keep_connection(struct server *server, struct connection *c)
 		in = fcntl(c->ends.in, F_DUPFD_CLOEXEC, 3);
 		out = fcntl(c->ends.out, F_DUPFD_CLOEXEC, 3);
 	}
+	if (server->conf.takeover > 0 && c->peer.at.known)
+		c->client = fcntl(c->ends.out, F_DUPFD_CLOEXEC, 3);
 	if (c->ends.in > 2)
 		close(c->ends.in);
 	if (c->ends.out > 2 && c->ends.out != c->ends.in)

@@ -21,7 +21,12 @@ struct connection {
 	struct timespec started; /* by the monotonic clock */
 	int64_t deadline;        /* of AUTHORIZATION, by wire_now() */
 	bool tls;                /* from the first octet */
+	int client; /* the monitor's copy, to know whether it is dead; or -1 */
 };
+
+/* Sets what TCP is to do for the connection behind a socket; or for all that a listening one will
+ * bring. */
+void serve_tune(int fd);
 
 /* Loads certificates and keys where there are any and that has not been done; `warn` has what
  * is only strange logged too.  Returns false after a log line that says what is wrong. */

@@ -482,3 +482,149 @@ days_left() {
 		[ "$(tail -n +2 "$MAILDIR/maildirsize" | awk '{ s += $1 } END { print s }')" = "$expected" ]
 	done
 }
+
+# Takeover.
+
+# holder [SECONDS]: a client that has logged in and, with SECONDS, says NOOP so often; PID and, in
+# $T/holder, what it is told at last.
+holder() {
+	: >"$T/holder"
+	python3 -u -c '
+import socket, sys, time
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+f = s.makefile("rb")
+f.readline()
+s.sendall(b"USER joe\r\nPASS secret\r\nDELE 1\r\n")
+for _ in range(3):
+    assert f.readline().startswith(b"+OK")
+print("in", flush=True)
+if len(sys.argv) > 2:
+    while True:
+        s.sendall(b"NOOP\r\n")
+        if not f.readline():
+            break
+        time.sleep(float(sys.argv[2]))
+else:
+    f.readline()
+print("out")' "$PORT" "$@" >>"$T/holder" 3>&- &
+	PID=$!
+	PIDS="$PIDS $PID"
+	wait_for grep -q in "$T/holder"
+}
+
+
+lets_next_in() {
+	printf 'USER joe\r\nPASS secret\r\nQUIT\r\n' | timeout 20 python3 -c '
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(sys.stdin.buffer.read())
+sys.exit("Maildrop has" not in s.makefile().read())' "$PORT"
+}
+
+@test "takeover: a client that is silent makes way, and what it has marked stays" {
+	three_messages
+	configure 'takeover 1'
+	start_listening
+	holder
+	wait_for lets_next_in
+	wait_for grep -q out "$T/holder"
+	wait_for grep -q 'end address=127.0.0.1 user=joe reason=takeover .*deleted=0 ' "$T/listening"
+	[ "$(messages_left)" = 3 ]
+	run ! grep -E 'reason=(signal|lost|violation)' "$T/listening"
+}
+
+@test "takeover: a client stopped by SIGSTOP makes way, one that says something does not" {
+	three_messages
+	configure 'takeover 2'
+	start_listening
+	holder 0.1
+	local i
+	for i in 1 2 3; do
+		run ! lets_next_in
+	done
+	run ! grep -q out "$T/holder"
+	kill -STOP "$PID"
+	wait_for lets_next_in
+	wait_for grep -q 'reason=takeover' "$T/listening"
+	kill -CONT "$PID"
+	wait_for grep -q out "$T/holder"
+	[ "$(messages_left)" = 3 ]
+}
+
+@test "takeover: a client stopped in the middle of a message makes way, though its system answers" {
+	configure 'takeover 1'
+	head -c 30000000 /dev/zero | tr '\0' 'x' | fold -w 70 | put cur 1600000001.M1P1.host:2,
+	start_listening
+	python3 -u -c '
+import socket, sys, time
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+s.connect(("127.0.0.1", int(sys.argv[1])))
+f = s.makefile("rb")
+f.readline()
+s.sendall(b"USER joe\r\nPASS secret\r\nRETR 1\r\n")
+for _ in range(3):
+    assert f.readline().startswith(b"+OK")
+print("in", flush=True)
+time.sleep(600)' "$PORT" >"$T/holder" 3>&- &
+	PIDS="$PIDS $!"
+	wait_for grep -q in "$T/holder"
+	wait_for lets_next_in
+	wait_for grep -q 'reason=takeover' "$T/listening"
+}
+
+@test "takeover 0, and another silence than it takes: [IN-USE], and for how long" {
+	three_messages
+	local seconds
+	for seconds in 0 3600; do
+		configure "takeover $seconds"
+		start_listening
+		holder
+		touch -a -d '100 seconds ago' "$MAILDIR/pop3d.lock"
+		"$TESTS/talk" --connect "127.0.0.1:$PORT" <<-'E'
+			C: USER joe
+			S~ \+OK .*
+			C: PASS secret
+			S~ -ERR \[IN-USE\] Another session has had the maildrop for 1[0-9][0-9] seconds
+			S$
+		E
+		kill "$PID"
+		wait_for grep -q 'reason=closed' "$T/listening"
+		stop_listening
+	done
+}
+
+@test "takeover: SIGURG from who does not want the maildrop is nothing, nor a lock without it" {
+	three_messages
+	configure 'takeover 1'
+	start_listening
+	connect_and_login
+	sleep 2
+	kill -URG "$monitor"
+	python3 -c '
+import fcntl, sys, time
+f = open(sys.argv[1], "r+b")
+fcntl.lockf(f, fcntl.LOCK_EX, 1, 1)
+time.sleep(0.5)' "$MAILDIR/pop3d.lock"
+	printf 'STAT\r\nQUIT\r\n' >&9
+	[ "$(tr -d '\r' <&9 | head -n 1)" = '+OK 3 124' ]
+	exec 9>&-
+}
+
+# bats test_tags=calls
+@test "TCP keep-alives and a limit for what is not acknowledged, on connections by every way" {
+	local way options='TCP_NODELAY|SO_KEEPALIVE|TCP_KEEPIDLE|TCP_KEEPINTVL|TCP_KEEPCNT|TCP_USER_TIMEOUT'
+	strace -f -o "$T/trace" -e trace=setsockopt,listen,accept4 "$POP3D" -f "$CONF" -l 127.0.0.1:0 2>"$T/listening" 3>&- &
+	PIDS="$PIDS $!"
+	wait_for grep -q 'listening address' "$T/listening"
+	[ "$(grep -oE "$options" "$T/trace" | sort -u | wc -l)" = 6 ]
+	pkill -TERM -P "${PIDS##* }"
+	python3 -c '
+import socket, subprocess, sys
+l = socket.create_server(("127.0.0.1", 0))
+c = socket.create_connection(l.getsockname())
+s = l.accept()[0]
+c.sendall(b"QUIT\r\n")
+subprocess.run(sys.argv[1:], stdin=s, stdout=s, check=True)' strace -f -o "$T/trace" -e trace=setsockopt "$POP3D" -f "$CONF" 2>>"$LOG"
+	[ "$(grep -oE "$options" "$T/trace" | sort -u | wc -l)" = 6 ]
+}

@@ -291,17 +291,6 @@ time.sleep(60)' "$PORT" 3>&- &
 	printf 'QUIT\r\n' | LISTEN_FDS=1 LISTEN_PID=1 "$POP3D" -f "$CONF" 2>>"$LOG" | grep -q '^+OK Goodbye'
 }
 
-# bats test_tags=calls
-@test "TCP_NODELAY is set on a connection" {
-	start_listening
-	local listener=$SERVER
-	strace -f -o "$T/trace" -e trace=setsockopt -p "$listener" 2>>"$T/super" 3>&- &
-	PIDS="$PIDS $!"
-	wait_for grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$listener/status"
-	"$TESTS/talk" --connect "127.0.0.1:$PORT" <<<'C: QUIT'
-	wait_for grep -q 'TCP_NODELAY, ' "$T/trace"
-}
-
 @test "SIGTERM ends the listener, not a session; its port can be listened on again at once" {
 	client_maildir
 	start_listening
