@@ -34,7 +34,7 @@ POP3D_LDLIBS = -lcrypt -lmd -ldl
 
 OBJECTS = auth.o base64.o capa.o conf.o digest.o expire.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
 	login.o maildrop.o marks.o memory.o message.o monitor.o name.o network.o pop3d.o quota.o \
-	request.o sandbox.o sasl.o sasl_scram.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
+	request.o sandbox.o sasl.o sasl_scram.o saslprep.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
 	users.o wire.o
 
 # -DPROOF in CPPFLAGS: see proof.h.

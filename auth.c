@@ -1,6 +1,7 @@
 /* The verdict on a login: passwords, APOP (RFC 1939 section 7), CRAM-MD5 (RFC 2195), SCRAM (RFC
  * 5802, RFC 7677).  Runs in the monitor, before it becomes the user. */
 #include "auth.h"
+#include "saslprep.h"
 
 #include <crypt.h>
 #include <inttypes.h>
@@ -136,25 +137,39 @@ static bool hash_matches(const char *hash, const char *password)
 	return matches;
 }
 
+static bool equal(const char *a, const char *b)
+{
+	size_t length = strlen(a);
+
+	return strlen(b) == length && digest_equal(a, b, length);
+}
+
+#define PREPARED_MAX (2 * USERS_PASSWORD_MAX)
+
+/* RFC 4616 s.2: what is stored as it came may not be prepared yet. */
 static bool secret_matches(const char *secret, const char *password)
 {
-	size_t length = strlen(secret);
+	char prepared[PREPARED_MAX];
+	bool matches = equal(secret, password);
 
-	return strlen(password) == length && digest_equal(password, secret, length);
+	saslprep(prepared, sizeof(prepared), secret);
+	matches |= *prepared && equal(prepared, password);
+	explicit_bzero(prepared, sizeof(prepared));
+	return matches;
 }
 
 /* What a user's password costs that is stored as this one is not, but others are: the time is the
  * same for all, and for whom there is not. */
 static void spend_password(const struct auth_attempt *attempt,
-	const struct account *account, enum users_stored kind)
+	const struct account *account, enum users_stored kind, const char *password)
 {
 	const struct users_summary *users = attempt->users;
 	struct scram_keys keys = {0};
 	enum digest d;
 
 	if (kind != USERS_HASH && (users->stored & USERS_STORED(USERS_HASH)))
-		hash_matches(account->stand_in[0] ? account->stand_in : STAND_IN,
-			attempt->secret);
+		hash_matches(
+			account->stand_in[0] ? account->stand_in : STAND_IN, password);
 	for (d = DIGEST_SHA_1; d <= DIGEST_SHA_256; d++) {
 		if (users->scram[d].iterations == 0
 			|| kind
@@ -164,19 +179,18 @@ static void spend_password(const struct auth_attempt *attempt,
 		keys.digest = d;
 		keys.iterations = users->scram[d].iterations;
 		keys.salt_length = users->scram[d].salt_length;
-		scram_make(&keys, attempt->secret);
+		scram_make(&keys, password);
 	}
 	explicit_bzero(&keys, sizeof(keys));
 }
 
-static bool password_matches(const struct auth_attempt *attempt,
-	const struct account *account, unsigned char *signature)
+static bool compare_password(const struct auth_attempt *attempt,
+	const struct account *account, const char *password)
 {
-	const char *password = attempt->secret, *value;
+	const char *value;
 	enum users_stored kind = users_stored(account->password, &value);
 
-	(void)signature;
-	spend_password(attempt, account, kind);
+	spend_password(attempt, account, kind, password);
 	switch (kind) {
 	case USERS_SECRET:
 		return secret_matches(value, password);
@@ -189,6 +203,21 @@ static bool password_matches(const struct auth_attempt *attempt,
 	default:
 		return false;
 	}
+}
+
+/* As it came, for who has made a hash of that; and prepared. */
+static bool password_matches(const struct auth_attempt *attempt,
+	const struct account *account, unsigned char *signature)
+{
+	char prepared[PREPARED_MAX];
+	bool matches = compare_password(attempt, account, attempt->secret);
+
+	(void)signature;
+	if (saslprep(prepared, sizeof(prepared), attempt->secret) && *prepared
+		&& strcmp(prepared, attempt->secret) != 0)
+		matches |= compare_password(attempt, account, prepared);
+	explicit_bzero(prepared, sizeof(prepared));
+	return matches;
 }
 
 /* The password as it is, or an empty one that nothing is to match. */
@@ -281,11 +310,14 @@ static bool scram_matches(const struct auth_attempt *attempt,
 	const struct account *account, unsigned char *signature)
 {
 	struct scram_keys keys = {0}, spent;
+	char prepared[PREPARED_MAX];
 	bool can, matches;
 
 	can = find_keys(attempt, account, &keys);
 	if (*secret_of(account)) {
-		scram_make(&keys, secret_of(account));
+		saslprep(prepared, sizeof(prepared), secret_of(account));
+		scram_make(&keys, prepared);
+		explicit_bzero(prepared, sizeof(prepared));
 	} else if (attempt->users->stored & SECRET) {
 		/* Where some take this time, all do. */
 		spent = keys;

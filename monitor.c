@@ -7,6 +7,7 @@
 #include "monitor.h"
 #include "marks.h"
 #include "sandbox.h"
+#include "saslprep.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -321,6 +322,16 @@ static bool grant(struct monitor *m, const struct request *request,
 
 /* What the next login has to answer. */
 
+/* RFC 5034 s.4, RFC 4013.  A name that can't be prepared is nobody's who was looked for so. */
+static void prepare_name(struct request_login *login)
+{
+	char prepared[REQUEST_TEXT_MAX];
+
+	if (login->method >= AUTH_PLAIN
+		&& saslprep(prepared, sizeof(prepared), login->user))
+		memcpy(login->user, prepared, strlen(prepared) + 1);
+}
+
 /* Whoever asks for salts and proves nothing may be looking for names. */
 static void log_unanswered(struct monitor *m)
 {
@@ -376,6 +387,7 @@ static bool handle_salt(struct monitor *m, struct request *request)
 		return violation(m);
 	m->challenges--;
 	log_unanswered(m);
+	prepare_name(&request->login);
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return reply_status(m, REPLY_TEMPORARY);
 	base64_encode(m->nonce, random, sizeof(random));
@@ -447,6 +459,7 @@ static bool handle_login(struct monitor *m, struct request *request)
 	if (!login_is_sound(m, &request->login) || !take_challenge(m, request, &attempt))
 		return violation(m);
 	clock_gettime(CLOCK_MONOTONIC, &asked);
+	prepare_name(&request->login);
 	log_quote(m->tried, attempt.user, strlen(attempt.user));
 	verdict = auth_check(&attempt, &account, signature, reason);
 	explicit_bzero(request->login.secret, sizeof(request->login.secret));

@@ -2,6 +2,7 @@
  * Runs in the monitor until the login; users_check() before the processes part. */
 #include "users.h"
 #include "lines.h"
+#include "saslprep.h"
 #include "scram.h"
 
 #include <crypt.h>
@@ -521,7 +522,7 @@ static const char *check_password(const char *password)
 static const char *check_line(const struct conf *conf, char *line, void **names)
 {
 	struct account account = {0};
-	char *field[FIELDS], path[PATH_MAX];
+	char *field[FIELDS], path[PATH_MAX], prepared[LINES_MAX];
 	const char *wrong;
 	char *name, **known;
 
@@ -530,6 +531,9 @@ static const char *check_line(const struct conf *conf, char *line, void **names)
 	split(line, field);
 	if (!users_name_is_safe(field[NAME]))
 		return "no user can have this name";
+	if (saslprep(prepared, sizeof(prepared), field[NAME])
+		&& strcmp(prepared, field[NAME]) != 0)
+		return "SASL finds the name only as SASLprep (RFC 4013) has it";
 	name = strdup(field[NAME]);
 	known = name ? tsearch(name, names, compare_names) : NULL;
 	if (known && *known != name) {

@@ -761,3 +761,74 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	only_user_with "$(scram_keys SCRAM-SHA-256)"
 	"$POP3D" -t -f "$CONF"
 }
+
+# U+2168 is IX, U+00AD is nothing, U+00A0 is a space: RFC 4013.
+@test "SASLprep: names and passwords that are the same are the same, for each mechanism" {
+	only_user_with "{PLAIN}$(printf '\342\205\250-so\302\255ft')"
+	user_with "$(mkpasswd -m sha512crypt -R 1000 'IX-soft')" hashed
+	user_with "{SCRAM-SHA-256}$(scram_keys SCRAM-SHA-256 'IX-soft' | sed 's/^{SCRAM-SHA-256}//')" keyed
+	user_with '{PLAIN}secret' "$(printf 'm\303\274ller')"
+	start_listening -o 'mechanisms USER PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256'
+	python <<-'P'
+		def client():
+		    return Client(PORT)
+		def plain(user, password):
+		    c = client()
+		    reply = c.say(b"AUTH PLAIN " + b64(f"\0{user}\0{password}"))
+		    c.quit()
+		    return reply.startswith(b"+OK")
+		def scram(user, password, mechanism="SCRAM-SHA-256"):
+		    c = client()
+		    reply = Scram(c, mechanism, user, password).run()
+		    c.quit()
+		    return reply.startswith(b"+OK")
+		ways = "\u2168-so\u00adft", "IX-soft", "\u2168-soft"
+		for user in "joe", "hashed", "keyed":
+		    for password in ways:
+		        assert plain(user, password), (user, password)
+		    assert not plain(user, "ix-soft") and not plain(user, "X-soft"), user
+		# The client prepares what it makes keys of.
+		for mechanism in "SCRAM-SHA-256", "SCRAM-SHA-1":
+		    assert scram("joe", "IX-soft", mechanism)
+		assert scram("keyed", "IX-soft")
+		# Names: in composed form and in another.
+		for name in "m\u00fcller", "mu\u0308ller", "m\u00fcl\u00adler":
+		    assert plain(name, "secret"), name
+		    assert scram(name, "secret"), name
+		assert not plain("M\u00fcller", "secret")
+		# GNU SASL prepares by itself.
+		for mechanism in "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-1":
+		    c = client()
+		    said = {AUTHID: "joe", PASSWORD: ways[0]}
+		    assert gsasl(c, mechanism, said).startswith(b"+OK"), mechanism
+		    c.quit()
+		# What is prohibited, or no UTF-8, is nobody's password.
+		for password in b"IX\x7f-soft\xc2\x80", b"IX-soft\xff", b"\xc2", b"\xed\xa0\x80", b"\xc2\xad":
+		    c = client()
+		    assert b"[AUTH]" in c.say(b"AUTH PLAIN " + b64(b"\0joe\0" + password))
+		    c.quit()
+	P
+	run ! grep -q violation "$T/listening"
+}
+
+@test "SASLprep: loaded for what is not ASCII alone" {
+	start_listening
+	PYTHONPATH=$TESTS PYTHONDONTWRITEBYTECODE=1 python3 - "$PORT" "$SERVER" <<-'P'
+		import subprocess, sys
+		from sasl import *
+		def maps():
+		    monitor = subprocess.run(["pgrep", "-P", sys.argv[2]], capture_output=True, text=True).stdout.split()[0]
+		    return open(f"/proc/{monitor}/maps").read()
+		c = Client(sys.argv[1])
+		assert b"[AUTH]" in c.say(b"AUTH PLAIN " + b64("\0joe\0wrong"))
+		assert "libidn" not in maps()
+		assert b"[AUTH]" in c.say(b"AUTH PLAIN " + b64("\0joe\0wr\u00f6ng"))
+		assert "libidn" in maps()
+	P
+}
+
+@test "-t: a name that SASL would not find" {
+	printf 'mu\xcc\x88ller:{PLAIN}x:%s:%s::/x\n' "$MAIL_UID" "$MAIL_GID" >>"$USERS"
+	run -78 "$POP3D" -t -f "$CONF"
+	[ "$output" = "$USERS:2: SASL finds the name only as SASLprep (RFC 4013) has it" ]
+}
