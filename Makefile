@@ -35,18 +35,26 @@ POP3D_LDLIBS = -lcrypt -lmd -ldl
 OBJECTS = auth.o base64.o capa.o conf.o digest.o expire.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
 	login.o maildrop.o marks.o memory.o message.o monitor.o name.o network.o pop3d.o quota.o \
 	request.o sandbox.o sasl.o sasl_scram.o saslprep.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
-	users.o wire.o
+	users.o users_index.o wire.o
 
 # -DPROOF in CPPFLAGS: see proof.h.
 OBJECTS += $(if $(findstring PROOF,$(CPPFLAGS)),proof.o)
 
+# Those that pop3passwd shares with pop3d are among the latter's.
+PASSWD_OBJECTS = ask.o output.o pop3passwd.o store.o users_edit.o users_index_write.o
+PASSWD_SHARED = auth.o base64.o conf.o digest.o lines.o log.o memory.o network.o saslprep.o scram.o users.o users_index.o
+
 TLS_OBJECTS = certificate.o tls.o tls_ticket.o
 
-all: $(O)/pop3d $(O)/tls.so
+all: $(O)/pop3d $(O)/pop3passwd $(O)/tls.so
 
 $(O)/pop3d: $(OBJECTS:%=$(O)/%)
 	$(CC) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS:%=$(O)/%) \
 		$(POP3D_LDLIBS) $(LDLIBS)
+
+$(O)/pop3passwd: $(PASSWD_OBJECTS:%=$(O)/%) $(PASSWD_SHARED:%=$(O)/%)
+	$(CC) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ $(PASSWD_OBJECTS:%=$(O)/%) \
+		$(PASSWD_SHARED:%=$(O)/%) -lcrypt -lmd -ldl $(LDLIBS)
 
 $(O)/tls.so: $(TLS_OBJECTS:%=$(O)/%)
 	$(CC) -shared $(CFLAGS) $(HARDEN_SO_LDFLAGS) $(LDFLAGS) -o $@ $(TLS_OBJECTS:%=$(O)/%) \
@@ -56,7 +64,7 @@ $(O)/%.o: %.c Makefile
 	@mkdir -p $(O)
 	$(CC) -MMD -MP $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -c -o $@ $<
 
--include $(OBJECTS:%.o=$(O)/%.d) $(TLS_OBJECTS:%.o=$(O)/%.d)
+-include $(OBJECTS:%.o=$(O)/%.d) $(PASSWD_OBJECTS:%.o=$(O)/%.d) $(TLS_OBJECTS:%.o=$(O)/%.d)
 
 # What tests/fault.c describes; for `make check`.
 $(O)/fault.so: tests/fault.c
@@ -72,6 +80,10 @@ $(O)/monitor: tests/monitor.c $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
 		$(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(POP3D_LDLIBS) $(LDLIBS)
 
+$(O)/lookup: tests/lookup.c $(PASSWD_SHARED:%=$(O)/%)
+	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
+		$(LDFLAGS) -o $@ tests/lookup.c $(PASSWD_SHARED:%=$(O)/%) -lcrypt -lmd -ldl $(LDLIBS)
+
 # The same, with orders to break out: proof.h.
 $(O)/proof/pop3d: $(OBJECTS:%.o=%.c) proof.c $(wildcard *.h) Makefile
 	@$(MAKE) --no-print-directory O=$(O)/proof CPPFLAGS='$(CPPFLAGS) -DPROOF' $(O)/proof/pop3d
@@ -79,7 +91,7 @@ $(O)/proof/pop3d: $(OBJECTS:%.o=%.c) proof.c $(wildcard *.h) Makefile
 $(O)/without: tests/without.c
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
-TESTED = $(O)/fault.so $(O)/unit $(O)/monitor $(O)/proof/pop3d $(O)/without
+TESTED = $(O)/fault.so $(O)/lookup $(O)/unit $(O)/monitor $(O)/proof/pop3d $(O)/without
 tested: all $(TESTED)
 
 # The suite, over $(O)/pop3d.  JOBS tests run at a time.
@@ -92,9 +104,11 @@ install: all
 		$(DESTDIR)$(EXAMPLEDIR) $(DESTDIR)$(DOCDIR)/conformance $(DESTDIR)$(UNITDIR) \
 		$(DESTDIR)$(SYSCONFDIR)/xinetd.d $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d
 	$(INSTALL) -m 755 $(O)/pop3d $(DESTDIR)$(SBINDIR)/pop3d
+	$(INSTALL) -m 755 $(O)/pop3passwd $(DESTDIR)$(SBINDIR)/pop3passwd
 	$(INSTALL) -m 644 $(O)/tls.so $(DESTDIR)$(LIBDIR)/tls.so
 	$(INSTALL) -d -m 755 $(DESTDIR)$(LIBDIR)/empty
 	$(INSTALL) -m 644 man/pop3d.8 $(DESTDIR)$(MANDIR)/man8/pop3d.8
+	$(INSTALL) -m 644 man/pop3passwd.8 $(DESTDIR)$(MANDIR)/man8/pop3passwd.8
 	$(INSTALL) -m 644 man/pop3d.conf.5 $(DESTDIR)$(MANDIR)/man5/pop3d.conf.5
 	$(INSTALL) -m 644 README.md ARCHITECTURE.md SECURITY.md CHANGES LICENSE $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 755 conformance/pop3conform $(DESTDIR)$(DOCDIR)/conformance/pop3conform
@@ -108,6 +122,7 @@ install: all
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/pop3d $(DESTDIR)$(MANDIR)/man8/pop3d.8 \
+		$(DESTDIR)$(SBINDIR)/pop3passwd $(DESTDIR)$(MANDIR)/man8/pop3passwd.8 \
 		$(DESTDIR)$(MANDIR)/man5/pop3d.conf.5 $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) \
 		$(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pop3d.conf
 	! { $(FILL) dist/xinetd.conf | cmp -s - $(XINETD); } || rm -f $(XINETD)
@@ -123,6 +138,6 @@ format:
 
 clean:
 	rm -rf build proof
-	rm -f *.o *.d pop3d tls.so fault.so unit monitor without
+	rm -f *.o *.d pop3d pop3passwd tls.so fault.so lookup unit monitor without
 
 .PHONY: all tested check install uninstall dist format clean

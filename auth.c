@@ -220,6 +220,14 @@ static bool password_matches(const struct auth_attempt *attempt,
 	return matches;
 }
 
+bool auth_takes(const struct account *account, const char *password)
+{
+	const struct users_summary nobody_else = {.stored = 0};
+	const struct auth_attempt attempt = {.users = &nobody_else, .secret = password};
+
+	return password_matches(&attempt, account, NULL);
+}
+
 /* The password as it is, or an empty one that nothing is to match. */
 static const char *secret_of(const struct account *account)
 {

@@ -68,6 +68,9 @@ int auth_timestamp(char timestamp[AUTH_TIMESTAMP_MAX], const char *hostname);
 enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account *account,
 	unsigned char *signature, char *reason);
 
+/* Whether the password is the one that is stored, in whatever way. */
+bool auth_takes(const struct account *account, const char *password);
+
 /* What a SCRAM client must know of its user's keys: RFC 5802 s.5.1, `s` and `i`.  The text is
  * base64.  Who is not there, or has a password that is stored otherwise, has one that is the same
  * each time and looks like the others'.  Takes an attempt without secret and challenge; returns

@@ -11,6 +11,7 @@ int lines_open(struct lines *lines, const char *path)
 {
 	lines->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	lines->number = 0;
+	lines->offset = lines->base = 0;
 	lines->bad = NULL;
 	lines->error = 0;
 	lines->start = lines->end = 0;
@@ -24,6 +25,7 @@ static int fill(struct lines *lines)
 
 	memmove(lines->buffer, lines->buffer + lines->start, lines->end - lines->start);
 	lines->end -= lines->start;
+	lines->base += lines->start;
 	lines->start = 0;
 	do
 		got = read(lines->fd, lines->buffer + lines->end,
@@ -76,6 +78,7 @@ char *lines_next(struct lines *lines)
 	if (!lf && length == 0)
 		return NULL;
 	lines->number++;
+	lines->offset = lines->base + lines->start;
 	lines->bad = NULL;
 	if (length >= LINES_MAX) {
 		lines->bad = "the line is too long";

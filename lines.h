@@ -4,14 +4,17 @@
 #define LINES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define LINES_MAX 4096 /* octets in a line, its end included */
 
 struct lines {
 	int fd;
 	unsigned number; /* of the line that lines_next() returned, from 1 */
+	uint64_t offset; /* of that line in the file */
 	const char *bad; /* why that line can't be used, or NULL */
 	int error;       /* errno of a read that failed, or 0 */
+	uint64_t base;   /* of the buffer in the file */
 	size_t start, end;
 	char buffer[4 * LINES_MAX];
 };

@@ -4,6 +4,7 @@
 #include "lines.h"
 #include "saslprep.h"
 #include "scram.h"
+#include "users_index.h"
 
 #include <crypt.h>
 #include <errno.h>
@@ -159,22 +160,6 @@ static const char *parse_fields(char *field[FIELDS], struct account *account)
 	return wrong;
 }
 
-/* The first hash of the file stands in for those that are not there. */
-static void keep_stand_in(struct account *account, const char *line)
-{
-	const char *password = strchr(line, ':'), *hash;
-	size_t length;
-
-	if (!password || account->stand_in[0]
-		|| users_stored(password + 1, &hash) != USERS_HASH)
-		return;
-	length = strcspn(hash, ":");
-	if (length >= sizeof(account->stand_in))
-		return;
-	memcpy(account->stand_in, hash, length);
-	account->stand_in[length] = '\0';
-}
-
 static bool is_seed(const char *line, unsigned number)
 {
 	return number == 1 && strncmp(line, "#seed ", 6) == 0;
@@ -183,6 +168,45 @@ static bool is_seed(const char *line, unsigned number)
 static bool is_comment(const char *line)
 {
 	return *line == '\0' || *line == '#';
+}
+
+bool users_line(char *line, struct users_line *parts)
+{
+	char *password = strchr(line, ':'), *end, behind;
+	enum users_stored kind;
+	const char *value;
+
+	if (is_comment(line) || !password)
+		return false;
+	*parts = (struct users_line){.name_length = (size_t)(password++ - line)};
+	end = password + strcspn(password, ":");
+	behind = *end;
+	*end = '\0';
+	kind = users_stored(password, &value);
+	if (kind != USERS_LOCKED && kind != USERS_UNKNOWN)
+		parts->stored = USERS_STORED(kind);
+	if (kind == USERS_HASH && end - value < USERS_PASSWORD_MAX) {
+		parts->hash = value;
+		parts->hash_length = (size_t)(end - value);
+	}
+	*end = behind;
+	return true;
+}
+
+bool users_line_seeds(const char *line, unsigned number)
+{
+	return is_seed(line, number) || (!is_comment(line) && strchr(line, ':'));
+}
+
+/* The first hash of the file stands in for those that are not there. */
+static void keep_stand_in(struct account *account, char *line)
+{
+	struct users_line parts;
+
+	if (account->stand_in[0] || !users_line(line, &parts) || !parts.hash)
+		return;
+	memcpy(account->stand_in, parts.hash, parts.hash_length);
+	account->stand_in[parts.hash_length] = '\0';
 }
 
 static bool is_line_of(const char *line, const char *name)
@@ -200,34 +224,85 @@ static void make_seed(struct account *account, const char *line)
 	digest(DIGEST_SHA_256, line, strlen(line), account->seed);
 }
 
-/* The whole of the file, wherever the user stands. */
-static enum users_found find_in_file(
-	const char *file, const char *name, struct account *account, char *why)
+/* The line is the account's. */
+static void take_line(struct account *account, char *line, unsigned number)
 {
-	static struct lines lines;
+	char *field[FIELDS];
+
+	split(line, field);
+	account->broken = parse_fields(field, account);
+	account->line = number;
+}
+
+/* The whole of the file, wherever the user stands. */
+static enum users_found scan(
+	struct lines *lines, const char *name, struct account *account)
+{
 	enum users_found found = USERS_ABSENT;
 	bool seeded = false;
-	char *line, *field[FIELDS];
+	char *line;
 
-	if (lines_open(&lines, file) < 0) {
-		snprintf(why, LOG_LINE_MAX, "%s: %s", file, strerror(errno));
-		return USERS_BROKEN;
-	}
-	while ((line = lines_next(&lines)) != NULL) {
-		if (lines.bad || (is_comment(line) && !is_seed(line, lines.number)))
+	while ((line = lines_next(lines)) != NULL) {
+		if (lines->bad)
 			continue;
-		if (!seeded)
+		if (!seeded && users_line_seeds(line, lines->number)) {
 			make_seed(account, line);
-		seeded = true;
+			seeded = true;
+		}
 		if (is_comment(line))
 			continue;
 		keep_stand_in(account, line);
 		if (found == USERS_FOUND || !is_line_of(line, name))
 			continue;
-		split(line, field);
-		account->broken = parse_fields(field, account);
-		account->line = lines.number;
+		take_line(account, line, lines->number);
 		found = USERS_FOUND;
+	}
+	return found;
+}
+
+/* By the index.  Returns false where there is none, or one that makes no sense. */
+static bool look_up(const char *file, int fd, const char *name, struct account *account,
+	enum users_found *found)
+{
+	static char line[LINES_MAX];
+	struct users_index index;
+	enum users_index_found seed, stand_in, user = USERS_INDEX_SENSELESS;
+	unsigned number = 0;
+
+	if (users_index_open(&index, file, fd) != USERS_INDEX_GOOD)
+		return false;
+	seed = users_index_line(&index, index.header.seed, line);
+	if (seed == USERS_INDEX_FOUND)
+		make_seed(account, line);
+	stand_in = users_index_line(&index, index.header.stand_in, line);
+	if (stand_in == USERS_INDEX_FOUND)
+		keep_stand_in(account, line);
+	if ((stand_in == USERS_INDEX_FOUND) == (account->stand_in[0] != '\0')
+		&& seed != USERS_INDEX_SENSELESS)
+		user = users_index_find(&index, name, line, &number);
+	if (user == USERS_INDEX_FOUND)
+		take_line(account, line, number);
+	users_index_close(&index);
+	explicit_bzero(line, sizeof(line));
+	*found = user == USERS_INDEX_FOUND ? USERS_FOUND : USERS_ABSENT;
+	return stand_in != USERS_INDEX_SENSELESS && user != USERS_INDEX_SENSELESS;
+}
+
+static enum users_found find_in_file(
+	const struct conf *conf, const char *name, struct account *account, char *why)
+{
+	static struct lines lines;
+	const char *file = conf->users_file;
+	enum users_found found;
+
+	if (lines_open(&lines, file) < 0) {
+		snprintf(why, LOG_LINE_MAX, "%s: %s", file, strerror(errno));
+		return USERS_BROKEN;
+	}
+	if (!look_up(file, lines.fd, name, account, &found)) {
+		explicit_bzero(account, sizeof(*account));
+		account->terms = conf->terms;
+		found = scan(&lines, name, account);
 	}
 	if (lines.error) {
 		snprintf(why, LOG_LINE_MAX, "%s: %s", file, strerror(lines.error));
@@ -319,7 +394,7 @@ enum users_found users_find(
 	memset(account, 0, sizeof(*account));
 	account->terms = conf->terms;
 	if (conf->users == USERS_FILE)
-		return find_in_file(conf->users_file, name, account, why);
+		return find_in_file(conf, name, account, why);
 	return find_in_system(name, account, why);
 }
 
@@ -342,25 +417,46 @@ const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const ch
 	return wrong ? wrong : conf_maildir(path, pattern, name, account->home);
 }
 
-static void summarize_terms(
-	struct users_summary *summary, const struct terms *usual, char *extra, bool first)
-{
-	struct terms terms = *usual, *least = &summary->least, *most = &summary->most;
+/* A term that the user's line does not have. */
+#define USUAL (TERMS_NEVER - 1)
 
-	parse_extra(extra, &terms, NULL);
-	if (first)
-		*least = *most = terms;
-	if (terms.login_delay < least->login_delay)
-		least->login_delay = terms.login_delay;
-	if (terms.login_delay > most->login_delay)
-		most->login_delay = terms.login_delay;
-	if (terms.expire < least->expire)
-		least->expire = terms.expire;
-	if (terms.expire > most->expire)
-		most->expire = terms.expire;
+/* The eighth field, as far as there is one. */
+static const char *extra_of(const char *line)
+{
+	int i;
+
+	for (i = 0; i < EXTRA && line; i++) {
+		line = strchr(line, ':');
+		line += line != NULL;
+	}
+	return line ? line : "";
 }
 
-static void summarize(struct users_summary *summary, const char *password)
+static void add_term(
+	unsigned term, unsigned *least, unsigned *most, uint32_t *usual, uint32_t which)
+{
+	if (term == USUAL) {
+		*usual |= which;
+		return;
+	}
+	if (term < *least)
+		*least = term;
+	if (term > *most)
+		*most = term;
+}
+
+enum { USUAL_LOGIN_DELAY = 1, USUAL_EXPIRE = 2, SOMEBODY = 4 };
+
+static void add_terms(struct users_summary *s, const struct terms *terms)
+{
+	s->usual |= SOMEBODY;
+	add_term(terms->login_delay, &s->least.login_delay, &s->most.login_delay,
+		&s->usual, USUAL_LOGIN_DELAY);
+	add_term(terms->expire, &s->least.expire, &s->most.expire, &s->usual,
+		USUAL_EXPIRE);
+}
+
+static void add_password(struct users_summary *summary, const char *password)
 {
 	const char *value;
 	enum users_stored kind = users_stored(password, &value);
@@ -375,34 +471,80 @@ static void summarize(struct users_summary *summary, const char *password)
 		return;
 	if (scram_parse(value, digest, &keys)) {
 		summary->scram[digest].iterations = keys.iterations;
-		summary->scram[digest].salt_length = keys.salt_length;
+		summary->scram[digest].salt_length = (uint32_t)keys.salt_length;
 	}
 	explicit_bzero(&keys, sizeof(keys));
+}
+
+void users_summary_start(struct users_summary *summary)
+{
+	memset(summary, 0, sizeof(*summary));
+	summary->least.login_delay = summary->least.expire = UINT_MAX;
+}
+
+void users_summary_add(struct users_summary *summary, const char *line)
+{
+	struct terms terms = {USUAL, USUAL};
+	const char *password = strchr(line, ':');
+	char copied[LINES_MAX];
+	size_t length;
+
+	if (is_comment(line) || !password)
+		return;
+	length = strcspn(++password, ":");
+	if (length < sizeof(copied)) {
+		memcpy(copied, password, length);
+		copied[length] = '\0';
+		add_password(summary, copied);
+	}
+	if (copy(copied, sizeof(copied), extra_of(line)))
+		parse_extra(copied, &terms, NULL);
+	add_terms(summary, &terms);
+	explicit_bzero(copied, sizeof(copied));
+}
+
+void users_summary_end(struct users_summary *summary, const struct terms *usual)
+{
+	struct terms terms = *usual;
+
+	/* Where there is nobody, what somebody would have. */
+	if (!(summary->usual & USUAL_LOGIN_DELAY) && (summary->usual & SOMEBODY))
+		terms.login_delay = summary->least.login_delay;
+	if (!(summary->usual & USUAL_EXPIRE) && (summary->usual & SOMEBODY))
+		terms.expire = summary->least.expire;
+	add_terms(summary, &terms);
+}
+
+/* What the index says of all lines.  Returns false where there is none. */
+static bool summary_by_index(const char *file, int fd, struct users_summary *summary)
+{
+	struct users_index index;
+
+	if (users_index_open(&index, file, fd) != USERS_INDEX_GOOD)
+		return false;
+	*summary = index.header.summary;
+	users_index_close(&index);
+	return true;
 }
 
 void users_summarize(const struct conf *conf, struct users_summary *summary)
 {
 	static struct lines lines;
-	char *line, *field[FIELDS];
-	bool first = true;
+	char *line;
 
-	memset(summary, 0, sizeof(*summary));
-	summary->least = summary->most = conf->terms;
+	users_summary_start(summary);
 	if (conf->users == USERS_SYSTEM) {
 		summary->stored = USERS_STORED(USERS_HASH);
-		return;
+	} else if (lines_open(&lines, conf->users_file) == 0) {
+		if (!summary_by_index(conf->users_file, lines.fd, summary)) {
+			while ((line = lines_next(&lines)) != NULL) {
+				if (!lines.bad)
+					users_summary_add(summary, line);
+			}
+		}
+		lines_close(&lines);
 	}
-	if (lines_open(&lines, conf->users_file) < 0)
-		return;
-	while ((line = lines_next(&lines)) != NULL) {
-		if (is_comment(line) || lines.bad)
-			continue;
-		split(line, field);
-		summarize(summary, field[PASSWORD]);
-		summarize_terms(summary, &conf->terms, field[EXTRA], first);
-		first = false;
-	}
-	lines_close(&lines);
+	users_summary_end(summary, &conf->terms);
 }
 
 static bool each_in_file(
@@ -549,6 +691,22 @@ static const char *check_line(const struct conf *conf, char *line, void **names)
 	return wrong;
 }
 
+static void check_index(const char *file, int fd, conf_report *report)
+{
+	char text[LOG_LINE_MAX];
+	struct users_index index;
+	enum users_index_state state = users_index_open(&index, file, fd);
+	const char *wrong = users_index_wrong(state);
+
+	if (state == USERS_INDEX_GOOD)
+		users_index_close(&index);
+	if (!wrong)
+		return;
+	snprintf(text, sizeof(text), "%s%s: warning: %s: run pop3passwd -i", file,
+		USERS_INDEX_SUFFIX, wrong);
+	report(text);
+}
+
 static unsigned check_file(const struct conf *conf, conf_report *report)
 {
 	static struct lines lines;
@@ -569,6 +727,7 @@ static unsigned check_file(const struct conf *conf, conf_report *report)
 			"%s: warning: others than its owner have access", file);
 		report(text);
 	}
+	check_index(file, lines.fd, report);
 	while ((line = lines_next(&lines)) != NULL) {
 		const char *wrong = lines.bad;
 

@@ -6,6 +6,7 @@
 #include "digest.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define USERS_PASSWORD_MAX 1024
@@ -36,6 +37,20 @@ enum users_found {
 /* A name that can stand in a path, a log and a users file: not empty, no `/`, colon, space or
  * control character, and neither it nor what follows its last @ begins with a dot. */
 bool users_name_is_safe(const char *name);
+
+/* What a line of a users file says.  Comments, and lines that are not a user's, say nothing: then it
+ * returns false.  `hash` is in the line, and has no NUL behind it; NULL where it can't be a stand-in.  (The
+ * line is changed meanwhile.) */
+struct users_line {
+	size_t name_length;
+	unsigned stored; /* USERS_STORED() of the password; 0: nothing is right */
+	const char *hash;
+	size_t hash_length;
+};
+bool users_line(char *line, struct users_line *parts);
+
+/* Whether the seed of false salts may be made of this line: the first of these counts. */
+bool users_line_seeds(const char *line, unsigned number);
 
 /* Looks for the account called `name`; `stand_in` and `seed` are there for whom is not, too.
  * `why` (LOG_LINE_MAX octets) says what is broken with USERS_BROKEN.  An account whose own line is
@@ -72,17 +87,22 @@ typedef void users_visitor(
 	void *argument, const char *name, const struct account *account);
 bool users_each(const struct conf *conf, users_visitor *each, void *argument, char *why);
 
-/* What is known of all users together; nothing of it is secret. */
+/* What is known of all users together; nothing of it is secret.  The same on every machine. */
 struct users_summary {
-	struct terms least, most; /* that one of them has */
-	unsigned stored; /* USERS_STORED() of each way that is in use and can be right */
+	uint32_t stored; /* USERS_STORED() of each way that is in use and can be right */
 	/* What the first SCRAM keys are like, by enum digest; no iterations: there are none. */
 	struct {
-		unsigned iterations;
-		size_t salt_length;
+		uint32_t iterations, salt_length;
 	} scram[DIGEST_SHA_256 + 1];
+	struct terms least, most; /* that one of them has */
+	uint32_t usual;           /* whether some have those of the configuration */
 };
 void users_summarize(const struct conf *conf, struct users_summary *summary);
+
+/* By steps: `usual` terms are told apart until users_summary_end(). */
+void users_summary_start(struct users_summary *summary);
+void users_summary_add(struct users_summary *summary, const char *line);
+void users_summary_end(struct users_summary *summary, const struct terms *usual);
 
 /* The ids in the line of `name` in a file such as /etc/passwd.  Returns false where there is
  * no such line, or it is no good. */

@@ -38,7 +38,8 @@ load helper
 	make -s -C "$TOP" DESTDIR="$T/root" install
 	[ -x "$T/root/usr/local/sbin/pop3d" ]
 	local file
-	for file in share/man/man8/pop3d.8 share/man/man5/pop3d.conf.5 share/doc/pop3d/README.md \
+	[ -x "$T/root/usr/local/sbin/pop3passwd" ]
+	for file in share/man/man8/pop3d.8 share/man/man8/pop3passwd.8 share/man/man5/pop3d.conf.5 share/doc/pop3d/README.md \
 		share/doc/pop3d/examples/pop3d.conf share/doc/pop3d/examples/inetd.conf \
 		share/doc/pop3d/SECURITY.md lib/pop3d/tls.so lib/systemd/system/pop3d.socket \
 		lib/systemd/system/pop3d@.service lib/systemd/system/pop3d-fork.service; do

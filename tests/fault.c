@@ -9,6 +9,7 @@
  *   FAULT_SLOW=seconds       so much longer takes each crypt(3)
  *   FAULT_OLD=1              a file system that has no renameat2(2)
  *   FAULT_READ_AT=n:text     the nth read(2) of what begins with text fails: EIO
+ *   FAULT_CRYPT=prefix       a crypt(3) that does not know this method
  *
  * pop3d's processes are jailed and may do none of this: an agent does it, a process that is
  * forked before they start, which they ask through memory that they share. */
@@ -200,6 +201,18 @@ char *crypt_r(const char *password, const char *hash, struct crypt_data *data)
 	if (slow)
 		usleep((unsigned)(atof(slow) * 1000000));
 	return REAL(crypt_r)(password, hash, data);
+}
+
+char *crypt_gensalt_rn(const char *prefix, unsigned long count, const char *random,
+	int length, char *out, int size)
+{
+	const char *unknown = getenv("FAULT_CRYPT");
+
+	if (unknown && strcmp(unknown, prefix) == 0) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return REAL(crypt_gensalt_rn)(prefix, count, random, length, out, size);
 }
 
 int renameat(int from, const char *old, int to, const char *name)
