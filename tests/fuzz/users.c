@@ -1,15 +1,21 @@
 /* Users files: a name, a password, then the file.  Looking up and judging are compared with a
- * slow version; crypt(3) is replaced: `right` is the password behind every hash. */
+ * slow version; crypt(3) is replaced: `right` is the password behind every hash.  The same with an index,
+ * which is as it should be, cut, or has one octet changed: what, follows from the input. */
 #include "fuzz.h"
 #include "auth.h"
+#include "hash.h"
 #include "lines.h"
+#include "users_index_write.h"
 
 #include <crypt.h>
+#include <fcntl.h>
 #include <md5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 char *crypt_r(const char *phrase, const char *setting, struct crypt_data *data)
 {
@@ -196,6 +202,72 @@ static void check_file(
 	free(conf.users_file);
 }
 
+/* The index of the file, with no more than one mistake in it. */
+static void make_index(const char *file, uint64_t spoil)
+{
+	static struct users_index_maker maker;
+	static struct lines lines;
+	char path[PATH_MAX], octet, *line;
+	struct stat status;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s" USERS_INDEX_SUFFIX, file);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	MUST(fd >= 0 && stat(file, &status) == 0 && users_index_start(&maker) == 0);
+	/* The same each time. */
+	memset(maker.header.key, 'k', sizeof(maker.header.key));
+	MUST(lines_open(&lines, file) == 0);
+	while ((line = lines_next(&lines)) != NULL) {
+		if (!lines.bad)
+			users_index_add(&maker, line, lines.number, lines.offset);
+	}
+	lines_close(&lines);
+	MUST(users_index_write(&maker, &status, fd) == 0);
+	users_index_forget(&maker);
+	MUST(fstat(fd, &status) == 0);
+	if (spoil % 4 == 1) {
+		off_t at = (off_t)(spoil / 4 % (uint64_t)status.st_size);
+
+		MUST(pread(fd, &octet, 1, at) == 1);
+		octet = (char)(octet ^ 1 << (spoil >> 60) % 8);
+		MUST(pwrite(fd, &octet, 1, at) == 1);
+	} else if (spoil % 4 == 2) {
+		MUST(ftruncate(fd, (off_t)(spoil / 4 % (uint64_t)status.st_size)) == 0);
+	}
+	close(fd);
+}
+
+static void check_indexed(
+	const char *name, const char *text, size_t length, uint64_t spoil)
+{
+	static char file[PATH_MAX], pattern[] = "/home/%d/%n/%u";
+	static int dir = -1;
+	struct conf conf = {.users = USERS_FILE, .users_file = file, .maildir = pattern};
+	struct users_index index;
+	struct slow slow = {0};
+	int fd;
+
+	if (dir < 0) {
+		const char *directory = fuzz_directory();
+
+		dir = open(directory, O_RDONLY | O_DIRECTORY);
+		snprintf(file, sizeof(file), "%s/users", directory);
+	}
+	fuzz_write(dir, "users", text, length);
+	make_index(file, spoil);
+	fd = open(file, O_RDONLY);
+	if (spoil % 4 == 0 || spoil % 4 == 3) {
+		MUST(users_index_open(&index, file, fd) == USERS_INDEX_GOOD);
+		users_index_close(&index);
+	}
+	close(fd);
+	slow_read(&slow, text, length, name);
+	check_find(&conf, &slow, name);
+	MUST(((users_stored_all(&conf, UINT_MAX) & USERS_STORED(USERS_SECRET)) != 0)
+		== slow.secrets);
+	free(slow.password);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = {data, size};
@@ -205,9 +277,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t fds;
 
 	check_file("", "", "", 0);
+	check_indexed("", "", 0, 0);
 	fds = fuzz_fds();
 	check_file(name, password, text, length);
 	MUST(fuzz_fds() == fds);
+	check_indexed(name, text, length, hash(HASH_START, data, size));
 	free(name);
 	free(password);
 	free(text);
