@@ -350,7 +350,7 @@ static const char *denial(const struct auth_attempt *attempt,
 	if (kind == USERS_LOCKED)
 		return "locked";
 	if (!(methods[attempt->method].stored & USERS_STORED(kind)))
-		return "stored-otherwise";
+		return kind == USERS_NONE ? "locked" : "stored-otherwise";
 	if (!right)
 		return methods[attempt->method].wrong;
 	return account->expired;

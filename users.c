@@ -68,6 +68,9 @@ enum users_stored users_stored(const char *password, const char **value)
 	}
 	if (value)
 		*value = password;
+	/* shadow(5): an account without a password. */
+	if (kind == USERS_HASH && strcmp(password, "*") == 0)
+		return USERS_NONE;
 	/* Locked as passwd(1) and usermod(8) do it. */
 	if (*password == '\0' || (kind == USERS_HASH && strchr("!*{", *password)))
 		return USERS_LOCKED;
@@ -170,6 +173,11 @@ static bool is_comment(const char *line)
 	return *line == '\0' || *line == '#';
 }
 
+static bool can_be_right(enum users_stored kind)
+{
+	return kind != USERS_LOCKED && kind != USERS_NONE && kind != USERS_UNKNOWN;
+}
+
 bool users_line(char *line, struct users_line *parts)
 {
 	char *password = strchr(line, ':'), *end, behind;
@@ -183,7 +191,7 @@ bool users_line(char *line, struct users_line *parts)
 	behind = *end;
 	*end = '\0';
 	kind = users_stored(password, &value);
-	if (kind != USERS_LOCKED && kind != USERS_UNKNOWN)
+	if (can_be_right(kind))
 		parts->stored = USERS_STORED(kind);
 	if (kind == USERS_HASH && end - value < USERS_PASSWORD_MAX) {
 		parts->hash = value;
@@ -425,11 +433,12 @@ static const char *extra_of(const char *line)
 {
 	int i;
 
-	for (i = 0; i < EXTRA && line; i++) {
+	for (i = 0; i < EXTRA; i++) {
 		line = strchr(line, ':');
-		line += line != NULL;
+		if (!line++)
+			return "";
 	}
-	return line ? line : "";
+	return line;
 }
 
 static void add_term(
@@ -463,7 +472,7 @@ static void add_password(struct users_summary *summary, const char *password)
 	enum digest digest = kind == USERS_SCRAM_SHA_1 ? DIGEST_SHA_1 : DIGEST_SHA_256;
 	struct scram_keys keys;
 
-	if (kind == USERS_LOCKED || kind == USERS_UNKNOWN)
+	if (!can_be_right(kind))
 		return;
 	summary->stored |= USERS_STORED(kind);
 	if ((kind != USERS_SCRAM_SHA_1 && kind != USERS_SCRAM_SHA_256)

@@ -69,12 +69,13 @@ const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const ch
 
 /* How a password is stored. */
 enum users_stored {
-	USERS_LOCKED,  /* nothing is right */
+	USERS_LOCKED,  /* nothing is right: empty, `!...` */
 	USERS_UNKNOWN, /* in a way that pop3d does not know */
 	USERS_SECRET,  /* as it is: {PLAIN} */
 	USERS_HASH,    /* for crypt(3) */
 	USERS_SCRAM_SHA_1,
-	USERS_SCRAM_SHA_256
+	USERS_SCRAM_SHA_256,
+	USERS_NONE /* `*`: no password is right, what needs none may be */
 };
 #define USERS_STORED(kind) (1u << (kind))
 
