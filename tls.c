@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20" /* of TLS 1.2: RFC 9325 s.4.2 */
 #define GROUPS "X25519:P-256:P-384:P-521"
@@ -237,6 +238,8 @@ static struct tls_server *open_server(
 			wiping_malloc, wiping_realloc, wiping_free);
 	if (!server)
 		return NULL;
+	/* gmtime(3), by which certificates are judged, looks for /etc/localtime once. */
+	tzset();
 	server->context = wiping ? SSL_CTX_new(TLS_server_method()) : NULL;
 	if (server->context && !load_certificates(server, conf, warn, report))
 		goto failed;

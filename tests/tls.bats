@@ -739,6 +739,18 @@ subject_of() {
 	run ! grep -q ' certificate ' "$T/listening"
 }
 
+@test "client certificates: under tcpserver, where nothing has asked for the time before" {
+	configure_tls rsa -- "tls_client_ca $PKI/ca.pem"
+	TLS_PORT=$(free_port)
+	PORT=$TLS_PORT super tcpserver -HRl0 127.0.0.1 "$TLS_PORT" "$POP3D" -T -f "$CONF"
+	local version
+	for version in -tls1_2 -tls1_3; do
+		s_client "$TLS_PORT" "$version" -cert "$PKI/joe.pem" -key "$PKI/joe.key"
+		shows '\+OK Goodbye'
+	done
+	[ "$(grep -c 'certificate address=127.0.0.1 subject=' "$T/super")" = 2 ] || fail "$(cat "$T/super")"
+}
+
 @test "client certificates: none is asked for without tls_client_ca" {
 	start_listening_tls
 	[ -z "$(subject_of joe "$TLS_PORT")" ]
