@@ -32,9 +32,9 @@ POP3D_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wconve
 	-Wmissing-prototypes $(HARDEN_CFLAGS)
 POP3D_LDLIBS = -lcrypt -lmd -ldl
 
-OBJECTS = auth.o base64.o capa.o conf.o digest.o expire.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
+OBJECTS = auth.o base64.o capa.o conf.o digest.o expire.o external.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
 	login.o maildrop.o marks.o memory.o message.o monitor.o name.o network.o pop3d.o quota.o \
-	request.o sandbox.o sasl.o sasl_scram.o saslprep.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
+	request.o sandbox.o sasl.o sasl_external.o sasl_scram.o saslprep.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
 	users.o users_index.o wire.o
 
 # -DPROOF in CPPFLAGS: see proof.h.
@@ -44,7 +44,7 @@ OBJECTS += $(if $(findstring PROOF,$(CPPFLAGS)),proof.o)
 PASSWD_OBJECTS = ask.o output.o pop3passwd.o store.o users_edit.o users_index_write.o
 PASSWD_SHARED = auth.o base64.o conf.o digest.o lines.o log.o memory.o network.o saslprep.o scram.o users.o users_index.o
 
-TLS_OBJECTS = certificate.o tls.o tls_ticket.o
+TLS_OBJECTS = certificate.o tls.o tls_client.o tls_handshake.o tls_ticket.o tls_transcript.o
 
 all: $(O)/pop3d $(O)/pop3passwd $(O)/tls.so
 
@@ -84,6 +84,10 @@ $(O)/lookup: tests/lookup.c $(PASSWD_SHARED:%=$(O)/%)
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
 		$(LDFLAGS) -o $@ tests/lookup.c $(PASSWD_SHARED:%=$(O)/%) -lcrypt -lmd -ldl $(LDLIBS)
 
+$(O)/external: tests/external.c tests/monitor.c tls_handshake.c $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
+	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
+		$(LDFLAGS) -o $@ tests/external.c $(filter %.o,$^) $(POP3D_LDLIBS) -lssl -lcrypto $(LDLIBS)
+
 # The same, with orders to break out: proof.h.
 $(O)/proof/pop3d: $(OBJECTS:%.o=%.c) proof.c $(wildcard *.h) Makefile
 	@$(MAKE) --no-print-directory O=$(O)/proof CPPFLAGS='$(CPPFLAGS) -DPROOF' $(O)/proof/pop3d
@@ -91,7 +95,7 @@ $(O)/proof/pop3d: $(OBJECTS:%.o=%.c) proof.c $(wildcard *.h) Makefile
 $(O)/without: tests/without.c
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
-TESTED = $(O)/fault.so $(O)/lookup $(O)/unit $(O)/monitor $(O)/proof/pop3d $(O)/without
+TESTED = $(O)/fault.so $(O)/lookup $(O)/unit $(O)/monitor $(O)/external $(O)/proof/pop3d $(O)/without
 tested: all $(TESTED)
 
 # The suite, over $(O)/pop3d.  JOBS tests run at a time.
@@ -138,6 +142,6 @@ format:
 
 clean:
 	rm -rf build proof
-	rm -f *.o *.d pop3d pop3passwd tls.so fault.so lookup unit monitor without
+	rm -f *.o *.d pop3d pop3passwd tls.so fault.so lookup unit monitor external without
 
 .PHONY: all tested check install uninstall dist format clean

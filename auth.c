@@ -1,5 +1,6 @@
-/* The verdict on a login: passwords, APOP (RFC 1939 section 7), CRAM-MD5 (RFC 2195), SCRAM (RFC
- * 5802, RFC 7677).  Runs in the monitor, before it becomes the user. */
+/* The verdict on a login: passwords, APOP (RFC 1939 section 7), CRAM-MD5 (RFC 2195), SCRAM
+ * (RFC 5802, RFC 7677), EXTERNAL (RFC 4422 appendix A).  Runs in the monitor, before it
+ * becomes the user. */
 #include "auth.h"
 #include "saslprep.h"
 
@@ -20,11 +21,12 @@
 #define SCRAM_SHA_1 USERS_STORED(USERS_SCRAM_SHA_1)
 #define SCRAM_SHA_256 USERS_STORED(USERS_SCRAM_SHA_256)
 #define ANY (SECRET | USERS_STORED(USERS_HASH) | SCRAM_SHA_1 | SCRAM_SHA_256)
+#define ANY_OR_NONE (ANY | USERS_STORED(USERS_NONE))
 
 typedef bool matcher(const struct auth_attempt *attempt, const struct account *account,
 	unsigned char *signature);
 
-static matcher password_matches, apop_matches, cram_matches, scram_matches;
+static matcher password_matches, apop_matches, cram_matches, scram_matches, name_matches;
 
 static const struct method {
 	const char *name;
@@ -45,6 +47,7 @@ static const struct method {
 	= {"SCRAM-SHA-1-PLUS", SECRET | SCRAM_SHA_1, scram_matches, "proof"},
 	[AUTH_SCRAM_SHA_256_PLUS]
 	= {"SCRAM-SHA-256-PLUS", SECRET | SCRAM_SHA_256, scram_matches, "proof"},
+	[AUTH_EXTERNAL] = {"EXTERNAL", ANY_OR_NONE, name_matches, "certificate"},
 };
 
 const char *auth_method_name(enum auth_method method)
@@ -59,7 +62,8 @@ bool auth_is_scram(enum auth_method method)
 
 bool auth_is_bound(enum auth_method method)
 {
-	return method == AUTH_SCRAM_SHA_1_PLUS || method == AUTH_SCRAM_SHA_256_PLUS;
+	return method == AUTH_SCRAM_SHA_1_PLUS || method == AUTH_SCRAM_SHA_256_PLUS
+		|| method == AUTH_EXTERNAL;
 }
 
 bool auth_takes_password(enum auth_method method)
@@ -73,11 +77,13 @@ unsigned auth_offers(const struct conf *conf, const struct users_summary *users)
 	enum auth_method m;
 
 	for (m = 0; m < AUTH_METHODS; m++) {
-		if (methods[m].stored == ANY
+		if ((methods[m].stored & ANY) == ANY
 			|| (conf->mechanisms ? (stored & methods[m].stored) != 0
 					     : stored && !(stored & ~methods[m].stored)))
 			offers |= AUTH_METHOD(m);
 	}
+	if (conf->tls_client_user == TLS_CLIENT_USER_NONE)
+		offers &= ~AUTH_METHOD(AUTH_EXTERNAL);
 	return conf->mechanisms ? offers & conf->mechanisms : offers;
 }
 
@@ -338,11 +344,22 @@ static bool scram_matches(const struct auth_attempt *attempt,
 	return matches;
 }
 
+/* What the certificate says has been verified (external.c); here is only whether that is who
+ * the client wants to be. */
+static bool name_matches(const struct auth_attempt *attempt,
+	const struct account *account, unsigned char *signature)
+{
+	(void)account, (void)signature;
+	return attempt->secret[0] && strcmp(attempt->secret, attempt->user) == 0;
+}
+
 static const char *denial(const struct auth_attempt *attempt,
 	const struct account *account, enum users_found found, bool right)
 {
 	enum users_stored kind = users_stored(account->password, NULL);
 
+	if (attempt->method == AUTH_EXTERNAL && !right)
+		return methods[attempt->method].wrong;
 	if (found == USERS_ABSENT)
 		return "unknown-user";
 	if (kind == USERS_UNKNOWN)

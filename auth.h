@@ -23,6 +23,7 @@ enum auth_method {
 	AUTH_SCRAM_SHA_256,
 	AUTH_SCRAM_SHA_1_PLUS,
 	AUTH_SCRAM_SHA_256_PLUS,
+	AUTH_EXTERNAL,
 	AUTH_METHODS
 };
 #define AUTH_METHOD(method) (1u << (method))
@@ -51,7 +52,8 @@ struct auth_attempt {
 	const struct users_summary *users;
 	enum auth_method method;
 	const char *user; /* NUL-terminated, from the client */
-	/* The password; APOP and CRAM-MD5: the digest, 16 octets; SCRAM: the proof. */
+	/* The password; APOP and CRAM-MD5: the digest, 16 octets; SCRAM: the proof;
+	 * EXTERNAL: whom the client's certificate names, or nobody. */
 	const char *secret;
 	/* APOP: the greeting's timestamp, empty where there is none.  CRAM-MD5: the
 	 * challenge.  SCRAM: the AuthMessage (RFC 5802 s.3). */

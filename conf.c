@@ -27,6 +27,8 @@ static parser parse_users, parse_maildir, parse_choice, parse_listen, parse_host
 
 static const char *const log_choices[] = {"syslog", "stderr", NULL};
 static const char *const tls_min_choices[] = {"1.2", "1.3", NULL};
+static const char *const tls_client_user_choices[]
+	= {"none", "subject-cn", "san-email", NULL};
 static const char *const sandbox_choices[] = {"try", "require", NULL};
 
 /* The keys: pop3d.conf(5) lists the same.  A NULL fallback leaves the field zero. */
@@ -52,6 +54,8 @@ static const struct key {
 	{"tls_key", NULL, parse_tls_key, 0, 0, 0, NULL},
 	{"tls_min", "1.2", parse_choice, FIELD(tls_min), 0, 0, tls_min_choices},
 	{"tls_client_ca", NULL, parse_tls_client_ca, 0, 0, 0, NULL},
+	{"tls_client_user", "none", parse_choice, FIELD(tls_client_user), 0, 0,
+		tls_client_user_choices},
 	{"hostname", NULL, parse_hostname, 0, 0, 0, NULL},
 	{"auth_timeout", "60", parse_number, FIELD(auth_timeout), 1, 86400, NULL},
 	/* RFC 1939 s.3: an autologout timer of at least ten minutes */
@@ -180,7 +184,7 @@ static const char *parse_mechanisms(struct conf *conf, const struct key *key, ch
 		if (m == AUTH_METHODS)
 			return "knows only USER, APOP, PLAIN, LOGIN, CRAM-MD5, "
 			       "SCRAM-SHA-1, "
-			       "SCRAM-SHA-256, and these with -PLUS";
+			       "SCRAM-SHA-256, these with -PLUS, and EXTERNAL";
 		conf->mechanisms |= AUTH_METHOD(m);
 	}
 	return NULL;
@@ -579,6 +583,26 @@ static unsigned check_tls(
 	return wanted && conf->certificate_count == 0;
 }
 
+/* EXTERNAL, likewise. */
+static unsigned check_external(const struct conf *conf, conf_report *report)
+{
+	const char *wrong = NULL;
+
+	if (conf->tls_client_user == TLS_CLIENT_USER_NONE) {
+		if (conf->mechanisms & AUTH_METHOD(AUTH_EXTERNAL))
+			wrong = "mechanisms: EXTERNAL without tls_client_user";
+	} else if (!conf->tls_client_ca) {
+		wrong = "tls_client_user: EXTERNAL without a CA: there is no "
+			"tls_client_ca";
+	} else if (conf->certificate_count == 0) {
+		wrong = "tls_client_user: EXTERNAL without TLS: there is no "
+			"tls_certificate";
+	}
+	if (wrong)
+		report(wrong);
+	return wrong != NULL;
+}
+
 unsigned conf_load(
 	struct conf *conf, const struct conf_source *source, conf_report *report)
 {
@@ -588,7 +612,7 @@ unsigned conf_load(
 	mistakes = load_file(
 		conf, source->file ? source->file : CONF_FILE, !source->file, report);
 	mistakes += load_options(conf, source, report);
-	return mistakes + check_tls(conf, source, report);
+	return mistakes + check_tls(conf, source, report) + check_external(conf, report);
 }
 
 void conf_free(struct conf *conf)

@@ -16,6 +16,7 @@
 #define CONF_NETWORKS_MAX 64
 
 enum users_kind { USERS_SYSTEM, USERS_FILE };
+enum tls_client_user { TLS_CLIENT_USER_NONE, TLS_CLIENT_USER_CN, TLS_CLIENT_USER_EMAIL };
 enum tls_min { TLS_MIN_1_2, TLS_MIN_1_3 };
 enum sandbox_mode { SANDBOX_TRY, SANDBOX_REQUIRE };
 
@@ -67,6 +68,7 @@ struct conf {
 	struct conf_certificate certificates[CONF_CERTIFICATES_MAX];
 	size_t certificate_count; /* 0: no TLS */
 	char *tls_client_ca;      /* NULL: no client is asked for a certificate */
+	enum tls_client_user tls_client_user; /* EXTERNAL: which name is the user's */
 	enum tls_min tls_min;
 	enum sandbox_mode sandbox;
 	char *hostname;

@@ -36,8 +36,8 @@ static const unsigned delays[] = {1, 2, 4};
 typedef bool handler(struct monitor *m, struct request *request);
 
 static handler handle_stls, handle_sign, handle_ticket, handle_secured, handle_challenge,
-	handle_salt, handle_login, handle_open, handle_recount, handle_marks,
-	handle_commit, handle_end;
+	handle_salt, handle_login, handle_transcript, handle_external, handle_open,
+	handle_recount, handle_marks, handle_commit, handle_end;
 
 #ifdef PROOF
 #include "proof.h"
@@ -60,6 +60,8 @@ static const struct {
 	[REQUEST_SALT] = {AUTHORIZATION, handle_salt},
 	[REQUEST_LOGIN] = {AUTHORIZATION, handle_login},
 	[REQUEST_PROOF] = {AUTHORIZATION, handle_login},
+	[REQUEST_TRANSCRIPT] = {AUTHORIZATION, handle_transcript},
+	[REQUEST_EXTERNAL] = {AUTHORIZATION, handle_external},
 	[REQUEST_OPEN] = {TRANSACTION, handle_open},
 	[REQUEST_RECOUNT] = {TRANSACTION, handle_recount},
 	[REQUEST_DELETED] = {TRANSACTION, handle_marks},
@@ -122,6 +124,8 @@ static bool handle_sign(struct monitor *m, struct request *request)
 	m->signatures--;
 	reply.sign.length = (uint32_t)tls_load(why)->sign(
 		m->server->tls, &request->sign, reply.sign.signature);
+	external_signed(
+		&m->external, &request->sign, reply.sign.signature, reply.sign.length);
 	return reply_send(m->session, &reply, -1) == 0;
 }
 
@@ -416,6 +420,8 @@ static bool take_challenge(
 	case AUTH_APOP:
 		attempt->challenge = m->timestamp;
 		break;
+	case AUTH_EXTERNAL: /* by another request */
+		return false;
 	case AUTH_CRAM_MD5:
 		memcpy(challenge, m->challenge, sizeof(challenge));
 		attempt->challenge = challenge;
@@ -439,29 +445,17 @@ static bool login_is_sound(const struct monitor *m, const struct request_login *
 		&& (!auth_takes_password(login->method) || IS_TEXT(login->secret));
 }
 
-/* A proof begins as a login does. */
-static bool handle_login(struct monitor *m, struct request *request)
+static bool judge(struct monitor *m, struct request *request,
+	const struct auth_attempt *attempt, struct timespec asked)
 {
 	static struct account account;
-	struct auth_attempt attempt = {
-		.conf = &m->server->conf,
-		.users = &m->users,
-		.method = request->login.method,
-		.user = request->login.user,
-		.secret = request->login.secret,
-	};
 	unsigned char signature[DIGEST_MAX] = {0};
 	char reason[LOG_LINE_MAX] = "";
 	enum auth_verdict verdict;
 	enum reply_status status;
-	struct timespec asked;
 
-	if (!login_is_sound(m, &request->login) || !take_challenge(m, request, &attempt))
-		return violation(m);
-	clock_gettime(CLOCK_MONOTONIC, &asked);
-	prepare_name(&request->login);
-	log_quote(m->tried, attempt.user, strlen(attempt.user));
-	verdict = auth_check(&attempt, &account, signature, reason);
+	log_quote(m->tried, attempt->user, strlen(attempt->user));
+	verdict = auth_check(attempt, &account, signature, reason);
 	explicit_bzero(request->login.secret, sizeof(request->login.secret));
 	if (verdict == AUTH_DENIED) {
 		log_attempt(m, LOG_NOTICE, "login-failed", &request->login, reason);
@@ -469,10 +463,62 @@ static bool handle_login(struct monitor *m, struct request *request)
 	}
 	if (verdict == AUTH_BROKEN)
 		return refuse(m, request, REPLY_PERMANENT, reason);
-	status = enter(m, &account, attempt.user, reason);
+	status = enter(m, &account, attempt->user, reason);
 	if (status != REPLY_OK)
 		return refuse(m, request, status, reason);
 	return grant(m, request, signature);
+}
+
+/* A proof begins as a login does. */
+static bool handle_login(struct monitor *m, struct request *request)
+{
+	struct auth_attempt attempt = {
+		.conf = &m->server->conf,
+		.users = &m->users,
+		.method = request->login.method,
+		.user = request->login.user,
+		.secret = request->login.secret,
+	};
+	struct timespec asked;
+
+	if (!login_is_sound(m, &request->login) || !take_challenge(m, request, &attempt))
+		return violation(m);
+	clock_gettime(CLOCK_MONOTONIC, &asked);
+	prepare_name(&request->login);
+	return judge(m, request, &attempt, asked);
+}
+
+static bool handle_transcript(struct monitor *m, struct request *request)
+{
+	if (!m->secure || !(m->offers & AUTH_METHOD(AUTH_EXTERNAL))
+		|| !external_take(&m->external, request->number, request->piece.data,
+			request->piece.length))
+		return violation(m);
+	return true;
+}
+
+/* RFC 4422 A.: who does not say who it is, is whom the certificate names. */
+static bool handle_external(struct monitor *m, struct request *request)
+{
+	struct external *e = &m->external;
+	const char *user = request->login.user;
+	struct auth_attempt attempt
+		= {.conf = &m->server->conf, .users = &m->users, .method = AUTH_EXTERNAL};
+	char reason[LOG_LINE_MAX];
+	struct timespec asked;
+
+	if (request->login.method != AUTH_EXTERNAL || !login_is_sound(m, &request->login)
+		|| e->proof.length == 0 || request->number != e->proof.length)
+		return violation(m);
+	clock_gettime(CLOCK_MONOTONIC, &asked);
+	prepare_name(&request->login);
+	log_quote(m->tried, user, strlen(user));
+	if (!e->checked
+		&& !external_check(e, m->server, m->connection->peer.address, reason))
+		return refuse(m, request, REPLY_TEMPORARY, reason);
+	attempt.user = *user ? user : e->name;
+	attempt.secret = e->name;
+	return judge(m, request, &attempt, asked);
 }
 
 static bool handle_open(struct monitor *m, struct request *request)
@@ -735,6 +781,7 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 	m->signatures = SIGNATURES;
 	m->tickets = TLS_TICKETS;
 	m->challenge[0] = m->nonce[0] = '\0';
+	external_start(&m->external);
 	m->end.kind = 0;
 	set_patience(
 		m, (m->connection->deadline - wire_now()) / 1000 + PATIENCE, PATIENCE);

@@ -2,6 +2,7 @@
 #ifndef MONITOR_H
 #define MONITOR_H
 
+#include "external.h"
 #include "maildrop.h"
 #include "serve.h"
 #include "takeover.h"
@@ -32,6 +33,7 @@ struct monitor {
 	char nonce[REQUEST_NONCE_MAX];      /* of the next SCRAM, or empty */
 	struct request_login asked;         /* whose salt was told with it */
 	unsigned challenges;                /* of both that it may still ask for */
+	struct external external;           /* what its client's certificate proves */
 	unsigned failures;
 	char tried[LOG_QUOTE_SIZE]; /* the name in the last login, fit for the log */
 	char user[LOG_QUOTE_SIZE];  /* who has logged in, likewise; `-`: nobody */

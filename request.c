@@ -41,6 +41,8 @@ size_t request_size(uint32_t kind)
 		[REQUEST_SALT] = UP_TO(login.user),
 		[REQUEST_LOGIN] = UP_TO(login),
 		[REQUEST_PROOF] = UP_TO(proof),
+		[REQUEST_TRANSCRIPT] = UP_TO(piece),
+		[REQUEST_EXTERNAL] = UP_TO(login.user),
 		[REQUEST_OPEN] = UP_TO(number),
 		[REQUEST_RECOUNT] = UP_TO(number),
 		[REQUEST_DELETED] = UP_TO(marks),

@@ -5,12 +5,13 @@
  *     monitor -> session   hello                        once, first
  *     session -> monitor   stls, sign, ticket, secured  for TLS
  *                          challenge, salt              for the login that follows
+ *                          transcript ..., external     likewise, in its place
  *                          login, proof                 until one is granted
  *                          open n, recount n            after that
  *                          marks ..., commit            once
  *                          end                          last, at any time
  *
- * Each request but secured, recount, marks and end is answered by one reply, with a descriptor
+ * Each request but secured, transcript, recount, marks and end is answered by one reply, with a descriptor
  * where it says so.  Numbers are 0-based. */
 #ifndef REQUEST_H
 #define REQUEST_H
@@ -24,6 +25,7 @@
 #define REQUEST_MARKS 512        /* octets of marks in one request: 4096 messages */
 #define REQUEST_MESSAGE_MAX 4096 /* octets of an AuthMessage, its NUL included */
 #define REQUEST_CHALLENGES 8     /* a connection */
+#define REQUEST_PIECE 4096       /* octets of a handshake in one request */
 #define REQUEST_NONCE_MAX 33 /* octets of the monitor's part of a nonce, NUL included */
 
 enum request_kind {
@@ -41,6 +43,8 @@ enum request_kind {
 	REQUEST_CHALLENGE, /* what CRAM-MD5 is to answer */
 	REQUEST_SALT,      /* a user's salt and iterations, and a nonce */
 	REQUEST_PROOF,     /* SCRAM, with the nonce of the last `salt` in its message */
+	REQUEST_TRANSCRIPT, /* piece `number` of the handshake's messages, each but the last full */
+	REQUEST_EXTERNAL, /* by these, `number` octets; an empty user is the certificate's */
 #ifdef PROOF
 	REQUEST_TRY, /* proof.h, `login.user` is the text */
 #endif
@@ -76,11 +80,15 @@ struct request {
 	uint32_t kind;
 	uint32_t number;
 	union {
-		struct request_login login; /* salt: without a secret */
+		struct request_login login; /* salt, external: without a secret */
 		struct {
 			struct request_login login;
 			char message[REQUEST_MESSAGE_MAX];
 		} proof;
+		struct {
+			uint32_t length;
+			unsigned char data[REQUEST_PIECE];
+		} piece;
 		struct tls_sign sign;
 		struct {
 			uint32_t fresh; /* make a new name */

@@ -110,22 +110,26 @@ void sandbox_null_stdio(bool keep_stderr)
 		close(null);
 }
 
-/* Standard input and output are the client, 2 is nothing, 3 the monitor, and that is
- * all. */
+/* Standard input and output are the client, or nothing where there are no `ends`, 2 is nothing, 3 the
+ * monitor, and that is all. */
 static void arrange_descriptors(struct wire_ends *ends, int monitor)
 {
-	int high_in = fcntl(ends->in, F_DUPFD_CLOEXEC, 10);
-	int high_out = fcntl(ends->out, F_DUPFD_CLOEXEC, 10);
+	int high_in = ends ? fcntl(ends->in, F_DUPFD_CLOEXEC, 10) : -1;
+	int high_out = ends ? fcntl(ends->out, F_DUPFD_CLOEXEC, 10) : -1;
 	int high_monitor = fcntl(monitor, F_DUPFD_CLOEXEC, 10);
 
 	sandbox_null_stdio(false);
-	if (high_in < 0 || high_out < 0 || high_monitor < 0
-		|| dup2(high_in, SANDBOX_IN) < 0 || dup2(high_out, SANDBOX_OUT) < 0
-		|| dup2(high_monitor, SANDBOX_MONITOR) < 0)
+	if (high_monitor < 0 || dup2(high_monitor, SANDBOX_MONITOR) < 0)
+		_exit(EX_OSERR);
+	if (ends
+		&& (high_in < 0 || high_out < 0 || dup2(high_in, SANDBOX_IN) < 0
+			|| dup2(high_out, SANDBOX_OUT) < 0))
 		_exit(EX_OSERR);
 	sandbox_close_from(SANDBOX_MONITOR + 1);
-	ends->in = SANDBOX_IN;
-	ends->out = SANDBOX_OUT;
+	if (ends) {
+		ends->in = SANDBOX_IN;
+		ends->out = SANDBOX_OUT;
+	}
 }
 
 /* What there is of the jail on this system. */
@@ -227,21 +231,22 @@ static bool is_file(int fd)
 	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
 }
 
-static int limit_session(const struct wire_ends *ends)
+static int limit_session(const struct wire_ends *ends, rlim_t seconds)
 {
 #ifdef SANDBOX_NONE
-	(void)ends;
+	(void)ends, (void)seconds;
 	return 0;
 #endif
-	if (limit(RLIMIT_AS, SESSION_MEMORY) < 0 || limit(RLIMIT_CPU, SESSION_SECONDS) < 0
+	if (limit(RLIMIT_AS, SESSION_MEMORY) < 0 || limit(RLIMIT_CPU, seconds) < 0
 		|| limit(RLIMIT_NOFILE, SESSION_DESCRIPTORS) < 0
 		|| limit(RLIMIT_NPROC, 0) < 0 || limit(RLIMIT_CORE, 0) < 0)
 		return -1;
 	/* A script may have its answers written to a file. */
-	return is_file(ends->out) ? 0 : limit(RLIMIT_FSIZE, 0);
+	return ends && is_file(ends->out) ? 0 : limit(RLIMIT_FSIZE, 0);
 }
 
-void sandbox_session(const struct sandbox_user *user, struct wire_ends *ends, int monitor)
+static void jail(const struct sandbox_user *user, struct wire_ends *ends, int monitor,
+	rlim_t seconds)
 {
 	if (there.root >= 0 && fchdir(there.root) < 0)
 		_exit(EX_OSERR);
@@ -252,11 +257,21 @@ void sandbox_session(const struct sandbox_user *user, struct wire_ends *ends, in
 		&& (setgroups(0, NULL) < 0 || become(user->uid, user->gid) < 0))
 		_exit(EX_OSERR);
 	/* Whatever ends the monitor ends the session, as long as the two have the same rights. */
-	if (limit_session(ends) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0
+	if (limit_session(ends, seconds) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0
 		|| prctl(PR_SET_DUMPABLE, 0) < 0
 		|| prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
 		|| (there.seccomp && seccomp_enter(SECCOMP_SESSION) < 0))
 		_exit(EX_OSERR);
+}
+
+void sandbox_session(const struct sandbox_user *user, struct wire_ends *ends, int monitor)
+{
+	jail(user, ends, monitor, SESSION_SECONDS);
+}
+
+void sandbox_checker(const struct sandbox_user *user, int monitor, unsigned seconds)
+{
+	jail(user, NULL, monitor, seconds);
 }
 
 int sandbox_maildir(const char *path)

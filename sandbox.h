@@ -27,6 +27,11 @@ enum { SANDBOX_IN = 0, SANDBOX_OUT = 1, SANDBOX_MONITOR = 3 };
 void sandbox_session(
 	const struct sandbox_user *user, struct wire_ends *ends, int monitor);
 
+/* In a process that the monitor has made to check something: `monitor` becomes SANDBOX_MONITOR, and
+ * nothing else stays open; then it is jailed likewise, for so many seconds of the processor's time.
+ * Ends the process where that fails. */
+void sandbox_checker(const struct sandbox_user *user, int monitor, unsigned seconds);
+
 /* In the monitor: becomes the user who has logged in.  Returns 0, or -1 with errno. */
 int sandbox_become(const struct account *account, const char *name);
 

@@ -13,14 +13,16 @@ static const struct mechanism {
 	sasl_mechanism *run;
 	bool responds;   /* the client begins, and may do so with AUTH itself */
 	bool challenges; /* there are so many of these, sasl_challenge() */
+	bool certified;  /* needs a client's certificate */
 } mechanisms[] = {
-	{AUTH_SCRAM_SHA_256_PLUS, sasl_scram, true, true},
-	{AUTH_SCRAM_SHA_1_PLUS, sasl_scram, true, true},
-	{AUTH_SCRAM_SHA_256, sasl_scram, true, true},
-	{AUTH_SCRAM_SHA_1, sasl_scram, true, true},
-	{AUTH_CRAM_MD5, cram_md5, false, true},
-	{AUTH_PLAIN, plain, true, false},
-	{AUTH_LOGIN, login, true, false},
+	{AUTH_EXTERNAL, sasl_external, true, false, true},
+	{AUTH_SCRAM_SHA_256_PLUS, sasl_scram, true, true, false},
+	{AUTH_SCRAM_SHA_1_PLUS, sasl_scram, true, true, false},
+	{AUTH_SCRAM_SHA_256, sasl_scram, true, true, false},
+	{AUTH_SCRAM_SHA_1, sasl_scram, true, true, false},
+	{AUTH_CRAM_MD5, cram_md5, false, true, false},
+	{AUTH_PLAIN, plain, true, false, false},
+	{AUTH_LOGIN, login, true, false, false},
 };
 
 #define COUNT (sizeof(mechanisms) / sizeof(mechanisms[0]))
@@ -30,7 +32,8 @@ static bool is_offered(const struct session *s, const struct mechanism *m)
 	return (s->methods & AUTH_METHOD(m->method))
 		&& (!auth_takes_password(m->method) || capa_plaintext(s))
 		&& (!auth_is_bound(m->method) || s->secure)
-		&& (!m->challenges || s->challenges > 0);
+		&& (!m->challenges || s->challenges > 0)
+		&& (!m->certified || s->certified);
 }
 
 bool sasl_any(const struct session *s)
@@ -230,6 +233,8 @@ static enum text refusal(struct session *s, const struct mechanism *m)
 		return TEXT_NO_MECHANISM;
 	if (auth_is_bound(m->method) && !s->secure)
 		return TEXT_ONLY_TLS;
+	if (m->certified && !s->certified)
+		return TEXT_NO_MECHANISM;
 	if (m->challenges && s->challenges == 0)
 		return TEXT_TOO_MANY_TRIES;
 	s->plaintext_refused = true;

@@ -36,7 +36,7 @@ bool sasl_challenge(
 typedef enum next sasl_mechanism(
 	struct session *s, enum auth_method method, struct response *response);
 
-/* sasl_scram.c */
-sasl_mechanism sasl_scram;
+/* sasl_external.c, sasl_scram.c */
+sasl_mechanism sasl_external, sasl_scram;
 
 #endif

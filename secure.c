@@ -85,6 +85,7 @@ bool secure_start(struct session *s, struct tls_server *server)
 	/* Whoever made `server` has loaded it. */
 	const struct tls_library *library = tls_load(why);
 	struct tls *tls;
+	size_t length;
 
 	hooks.owner = s;
 	tls = library->accept(server, &hooks);
@@ -101,6 +102,8 @@ bool secure_start(struct session *s, struct tls_server *server)
 	library->outcome(tls, &request.secured.outcome);
 	if (!s->secure)
 		s->end = END_TLS;
+	else
+		s->certified = library->transcript(tls, &length) != NULL;
 	if (request_send(s->monitor, &request) < 0) {
 		s->end = END_MONITOR;
 		return false;

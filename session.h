@@ -39,7 +39,10 @@ struct session {
 	struct terms least, most;           /* of all users; after the login its own */
 	bool delays;                        /* LOGIN-DELAY has been announced */
 	unsigned challenges;                /* that may still be asked for */
-	char user[REQUEST_TEXT_MAX];        /* after USER; empty: none */
+	bool certified; /* the client has shown a certificate that is good */
+	uint32_t
+		transcript_length; /* of what the monitor has been given of the handshake */
+	char user[REQUEST_TEXT_MAX]; /* after USER; empty: none */
 
 	/* TRANSACTION: the maildrop and what has been done to it. */
 	struct index index;

@@ -1,5 +1,5 @@
 /* TLS on OpenSSL 3: settings and connections.  RFC 8314, RFC 9325, RFC 7301 (ALPN).  Built as
- * tls.so with certificate.c and tls_ticket.c; tls.h says who calls what. */
+ * tls.so with certificate.c and tls_*.c but tls_load.c; tls.h says who calls what. */
 #include "tls_server.h"
 
 #include <errno.h>
@@ -147,6 +147,17 @@ static bool set_client_ca(SSL_CTX *context, const char *file, conf_report *repor
 
 static int note_end_point(SSL *ssl, void *argument);
 
+/* EXTERNAL wants to see the client sign, each time; a ticket only says that it once did. */
+static bool set_client_user(struct tls_server *server, enum tls_client_user which)
+{
+	server->client_user = which;
+	if (which == TLS_CLIENT_USER_NONE)
+		return true;
+	SSL_CTX_set_options(server->context, SSL_OP_NO_TICKET);
+	return SSL_CTX_set_num_tickets(server->context, 0) == 1
+		&& handshake_limit(server->context);
+}
+
 static bool set_up(struct tls_server *server, const struct conf *conf)
 {
 	SSL_CTX *context = server->context;
@@ -172,7 +183,7 @@ static bool set_up(struct tls_server *server, const struct conf *conf)
 		== 1
 		&& SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_callback) == 1
 		&& SSL_CTX_set_session_ticket_cb(context, note_end_point, NULL, NULL) == 1
-		&& ticket_start(server);
+		&& ticket_start(server) && set_client_user(server, conf->tls_client_user);
 }
 
 /* Some certificates are sound and yet too weak to be shown: OpenSSL's security level. */
@@ -342,6 +353,8 @@ static struct tls *accept_client(struct tls_server *server, const struct tls_hoo
 		return NULL;
 	certificate_ask(hooks);
 	SSL_set_app_data(tls.ssl, (void *)hooks);
+	if (server->client_user != TLS_CLIENT_USER_NONE)
+		transcript_keep(tls.ssl);
 	SSL_set_bio(tls.ssl, bio, bio);
 	SSL_set_accept_state(tls.ssl);
 	return &tls;
@@ -523,6 +536,11 @@ static size_t binding(
 	return 0;
 }
 
+static const unsigned char *transcript(struct tls *tls, size_t *length)
+{
+	return transcript_kept(tls->ssl, length);
+}
+
 __attribute__((visibility("default"))) extern const struct tls_library tls_library;
 const struct tls_library tls_library = {
 	.open = open_server,
@@ -538,4 +556,7 @@ const struct tls_library tls_library = {
 	.shutdown = shutdown_client,
 	.outcome = outcome,
 	.binding = binding,
+	.transcript = transcript,
+	.prove = client_prove,
+	.unproven = client_reason,
 };

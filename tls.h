@@ -15,7 +15,8 @@
 #define TLS_SIGN_MAX 512 /* octets of an RSA key of 4096 bits */
 #define TLS_TEXT_MAX 256
 #define TLS_TICKET_NAME 16
-#define TLS_BINDING_MAX 64 /* octets of a channel binding */
+#define TLS_BINDING_MAX 64       /* octets of a channel binding */
+#define TLS_TRANSCRIPT_MAX 49152 /* octets of a handshake, of more nothing is kept */
 
 /* Keys for tickets that a connection may ask for: one is for the ticket that it gives, the others
  * for those that it is shown. */
@@ -66,6 +67,34 @@ struct tls_outcome {
 	char subject[TLS_TEXT_MAX];
 };
 
+/* What is to prove whom the client's certificate names (`tls_client_user`), on the word of a session
+ * that is not believed. */
+struct tls_proof {
+	/* All messages of the handshake up to the client's CertificateVerify, with that. */
+	const unsigned char *transcript;
+	size_t length;
+	/* The signature that was made for this connection, by the key of certificate `number`. */
+	uint32_t number;
+	uint32_t signature_length; /* 0: there is none yet */
+	unsigned char signature[TLS_SIGN_MAX];
+};
+
+enum tls_proven {
+	TLS_PROVEN,
+	TLS_PROOF_MALFORMED,   /* no handshake */
+	TLS_PROOF_FOREIGN,     /* the server's signature is not this connection's */
+	TLS_PROOF_FORGED,      /* the client's signature is not by its certificate */
+	TLS_PROOF_CERTIFICATE, /* which `tls_client_ca` does not vouch for: `error` */
+	TLS_PROOF_NAME,        /* none, or more than one, or no text */
+	TLS_PROOF_VERDICTS
+};
+
+struct tls_identity {
+	uint32_t verdict;
+	uint32_t error;          /* X509_V_ERR_... */
+	char name[TLS_TEXT_MAX]; /* where it is proven: not empty; UTF-8 */
+};
+
 struct tls_library {
 	/* Listener, monitor, -t.  open() reports each mistake as one line, and returns NULL
 	 * then; with `warn` it reports also what is only strange. */
@@ -98,6 +127,15 @@ struct tls_library {
 	 * no binding of this type. */
 	size_t (*binding)(
 		struct tls *tls, const char *type, unsigned char out[TLS_BINDING_MAX]);
+	/* After the handshake, with `tls_client_user`: what proves the client's certificate.
+	 * Returns NULL where it has none that is good. */
+	const unsigned char *(*transcript)(struct tls *tls, size_t *length);
+
+	/* The process that checks it.  Fills in `identity`. */
+	void (*prove)(const struct tls_server *server, const struct tls_proof *proof,
+		struct tls_identity *identity);
+	/* Monitor: the words for a verdict other than TLS_PROVEN. */
+	const char *(*unproven)(const struct tls_identity *identity);
 };
 
 /* Loads tls.so, once.  Returns NULL where that can't be had; `why` (LOG_LINE_MAX octets)

@@ -20,6 +20,7 @@ struct tls_server {
 	struct certificate certificates[CONF_CERTIFICATES_MAX];
 	size_t count;
 	unsigned char ticket_secret[32];
+	enum tls_client_user client_user;
 };
 
 /* tls.c: why OpenSSL's last call failed; forgets it. */
@@ -53,5 +54,60 @@ enum tls_ticket ticket_keys(const struct tls_server *server, bool fresh,
 /* OpenSSL's callback: SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
 int ticket_callback(SSL *connection, unsigned char *name, unsigned char *iv,
 	EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal);
+
+/* tls_transcript.c: a process has no more than one connection. */
+
+void transcript_keep(SSL *connection);
+const unsigned char *transcript_kept(SSL *connection, size_t *length);
+
+/* tls_handshake.c */
+
+struct octets {
+	const unsigned char *at;
+	size_t length;
+};
+
+/* Take the first `length` octets; a number of `size` octets; octets behind a number of them.
+ * Return false where there are not so many. */
+bool octets_take(struct octets *from, size_t length, struct octets *taken);
+bool octets_number(struct octets *from, size_t size, size_t *number);
+bool octets_sized(struct octets *from, size_t size, struct octets *taken);
+
+/* What has been read of a handshake; all points into the transcript. */
+struct signer {
+	struct octets certificates; /* handshake_certificate() takes them apart */
+	size_t scheme;              /* RFC 8446 s.4.2.3 */
+	struct octets signature;
+	size_t end; /* of the messages before the signature's */
+};
+struct handshake {
+	const unsigned char *transcript;
+	bool is_1_3;          /* or 1.2 */
+	const EVP_MD *digest; /* of TLS 1.3 */
+	size_t retried; /* octets of a first ClientHello that was not enough, or 0 */
+	size_t message; /* where the one stands that is being read */
+	struct octets client_random, server_random;
+	struct octets parameters; /* TLS 1.2: the server's share of the key */
+	struct signer server, client;
+};
+
+/* Returns false where it is not all messages of one, in their order, and nothing else. */
+bool handshake_read(struct handshake *h, const unsigned char *transcript, size_t length);
+
+bool handshake_certificate(
+	const struct handshake *h, struct octets *list, struct octets *certificate);
+
+/* Whether `who` (of `h`) has signed this handshake with this key. */
+bool handshake_is_signed(
+	const struct handshake *h, const struct signer *who, EVP_PKEY *key);
+
+/* Clients may sign in no other way than handshake_is_signed() knows. */
+bool handshake_limit(SSL_CTX *context);
+
+/* tls_client.c: struct tls_library's prove() and unproven() */
+
+void client_prove(const struct tls_server *server, const struct tls_proof *proof,
+	struct tls_identity *identity);
+const char *client_reason(const struct tls_identity *identity);
 
 #endif

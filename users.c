@@ -435,8 +435,9 @@ static const char *extra_of(const char *line)
 
 	for (i = 0; i < EXTRA; i++) {
 		line = strchr(line, ':');
-		if (!line++)
+		if (!line)
 			return "";
+		line++;
 	}
 	return line;
 }

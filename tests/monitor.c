@@ -41,7 +41,8 @@ static char
 /* It has a process to wait for, as if that were the session. */
 static void be_monitor(int socket, int life, bool secure)
 {
-	struct connection c = {.ends = {-1, -1, false, false}, .tls = secure};
+	struct connection c
+		= {.ends = {-1, -1, false, false}, .tls = secure, .client = -1};
 	static struct monitor m;
 	pid_t session;
 
@@ -182,10 +183,10 @@ static bool out_of_place(void)
 {
 	static const uint32_t before[] = {REQUEST_SIGN, REQUEST_TICKET, REQUEST_SECURED,
 		REQUEST_OPEN, REQUEST_RECOUNT, REQUEST_DELETED, REQUEST_FETCHED,
-		REQUEST_COMMIT};
-	static const uint32_t after[]
-		= {REQUEST_STLS, REQUEST_SIGN, REQUEST_TICKET, REQUEST_SECURED,
-			REQUEST_LOGIN, REQUEST_CHALLENGE, REQUEST_SALT, REQUEST_PROOF};
+		REQUEST_COMMIT, REQUEST_TRANSCRIPT, REQUEST_EXTERNAL};
+	static const uint32_t after[] = {REQUEST_STLS, REQUEST_SIGN, REQUEST_TICKET,
+		REQUEST_SECURED, REQUEST_LOGIN, REQUEST_CHALLENGE, REQUEST_SALT,
+		REQUEST_PROOF, REQUEST_TRANSCRIPT, REQUEST_EXTERNAL};
 	struct run run;
 	size_t i;
 

@@ -557,9 +557,9 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		        first = Client(port, tls, stls)
 		        first.multi(b"CAPA")
 		        point = hashlib.sha256(first.certificate()).digest()
-		        second = Client(port, tls, stls, first)
+		        second = Client(port, tls, stls, resumes=first)
 		        second.multi(b"CAPA")
-		        third = Client(port, tls, stls, second)
+		        third = Client(port, tls, stls, resumes=second)
 		        first.quit()
 		        assert log_in(second, "tls-server-end-point", point), tls
 		        assert log_in(third, "tls-server-end-point", point), tls

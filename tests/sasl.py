@@ -17,9 +17,10 @@ def b64(data):
 
 class Client:
     """A session over TCP; with tls="1.3" or the like over TLS, with STLS first where stls is.
-    `resumes` is an earlier one, whose ticket is used."""
+    `resumes` is an earlier one, whose ticket is used; `who` is the path of the client's certificate and
+    key, without .pem and .key."""
 
-    def __init__(self, port, tls=None, stls=False, resumes=None):
+    def __init__(self, port, tls=None, stls=False, who=None, resumes=None):
         self.socket = socket.create_connection(("127.0.0.1", int(port)), 60)
         self.context = resumes and resumes.context
         ticket = resumes and resumes.socket.session
@@ -29,6 +30,8 @@ class Client:
             self.context.verify_mode = ssl.CERT_NONE
             self.context.minimum_version = self.context.maximum_version = {
                 "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[tls]
+        if who:
+            self.context.load_cert_chain(who + ".pem", who + ".key")
         if tls and not stls:
             self.socket = self.context.wrap_socket(self.socket, session=ticket)
         self.file = self.socket.makefile("rb")
@@ -149,9 +152,10 @@ def gsasl(client, mechanism, properties):
 class Exporting(Client):
     """A session through gnutls-cli, which tells its channel bindings."""
 
-    def __init__(self, port, tls):
+    def __init__(self, port, tls, who=None):
+        certified = [f"--x509certfile={who}.pem", f"--x509keyfile={who}.key"] if who else []
         self.process = subprocess.Popen(
-            ["stdbuf", "-o0", "gnutls-cli", "--insecure", "-V", "--priority", f"NORMAL:-VERS-ALL:+VERS-TLS{tls}", "-p", str(port),
+            ["stdbuf", "-o0", "gnutls-cli", "--insecure", "-V", "--priority", f"NORMAL:-VERS-ALL:+VERS-TLS{tls}", *certified, "-p", str(port),
              "127.0.0.1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
         self.bindings = {}
         self.greeting = self.line()

@@ -41,6 +41,12 @@ int sandbox_maildir(const char *path)
 	return 0;
 }
 
+void sandbox_checker(const struct sandbox_user *user, int socket, unsigned seconds)
+{
+	(void)user, (void)socket, (void)seconds;
+	MUST(!"there is no process that checks");
+}
+
 char *crypt_r(const char *phrase, const char *setting, struct crypt_data *data)
 {
 	(void)phrase, (void)setting;
@@ -83,6 +89,27 @@ int __wrap_sigtimedwait(
 	(void)info, (void)patience;
 	MUST(sigismember(signals, SIGCHLD));
 	return SIGCHLD;
+}
+
+bool __wrap_external_check(
+	struct external *e, struct server *server, const char *address, char *reason);
+
+/* Whom the transcript names: its first octets say so. */
+bool __wrap_external_check(
+	struct external *e, struct server *server, const char *address, char *reason)
+{
+	MUST(server->tls && *address && !forgotten && !e->checked);
+	MUST(e->transcript && e->proof.transcript == e->transcript);
+	MUST(e->proof.length > 0 && e->proof.length <= TLS_TRANSCRIPT_MAX);
+	MUST(e->proof.signature_length > 0);
+	strcpy(reason, "late");
+	if (e->transcript[0] == 'l')
+		return false;
+	strcpy(e->name, e->transcript[0] == 'a' ? "alice" : "");
+	free(e->transcript);
+	e->proof.transcript = e->transcript = NULL;
+	e->checked = true;
+	return true;
 }
 
 static size_t sign(const struct tls_server *server, const struct tls_sign *wanted,
@@ -357,6 +384,8 @@ static struct {
 	unsigned challenges;
 	char challenge[AUTH_TIMESTAMP_MAX], nonce[REQUEST_NONCE_MAX];
 	struct auth_salt salt;
+	bool has_signed, checked;
+	uint64_t transcript; /* octets that have come */
 } model;
 
 static bool is_wrong_login(const struct request *request)
@@ -364,6 +393,7 @@ static bool is_wrong_login(const struct request *request)
 	enum auth_method method = request->login.method;
 
 	if (model.state != AUTHORIZATION || method >= AUTH_METHODS
+		|| method == AUTH_EXTERNAL
 		|| !memchr(request->login.user, '\0', REQUEST_TEXT_MAX))
 		return true;
 	if (auth_is_bound(method) && !model.secure)
@@ -380,6 +410,23 @@ static bool is_wrong_login(const struct request *request)
 		&& (!model.nonce[0]
 			|| !memchr(request->proof.message, '\0', REQUEST_MESSAGE_MAX)
 			|| !strstr(request->proof.message, model.nonce));
+}
+
+static bool is_wrong_piece(const struct request *request)
+{
+	uint32_t length = request->piece.length;
+
+	return model.state != AUTHORIZATION || !model.secure || !model.has_signed
+		|| model.checked || length == 0 || length > REQUEST_PIECE
+		|| request->number * (uint64_t)REQUEST_PIECE != model.transcript
+		|| model.transcript + length > TLS_TRANSCRIPT_MAX;
+}
+
+static bool is_wrong_external(const struct request *request)
+{
+	return model.state != AUTHORIZATION || request->login.method != AUTH_EXTERNAL
+		|| !memchr(request->login.user, '\0', REQUEST_TEXT_MAX)
+		|| model.transcript == 0 || request->number != model.transcript;
 }
 
 /* Whether there must be no other request after this one. */
@@ -401,6 +448,10 @@ static bool must_end(const struct request *request)
 	case REQUEST_LOGIN:
 	case REQUEST_PROOF:
 		return is_wrong_login(request);
+	case REQUEST_TRANSCRIPT:
+		return is_wrong_piece(request);
+	case REQUEST_EXTERNAL:
+		return is_wrong_external(request);
 	case REQUEST_OPEN:
 	case REQUEST_RECOUNT:
 		return model.state != TRANSACTION || request->number >= model.count;
@@ -429,7 +480,11 @@ static void take_reply(const struct reply *reply)
 		memcpy(model.nonce, reply->salt.nonce, sizeof(model.nonce));
 		model.salt = reply->salt.salt;
 		model.challenges++;
-	} else if (model.asked == REQUEST_LOGIN || model.asked == REQUEST_PROOF) {
+	} else if (model.asked == REQUEST_SIGN) {
+		model.has_signed = reply->sign.length > 0;
+	} else if (model.asked == REQUEST_LOGIN || model.asked == REQUEST_PROOF
+		|| model.asked == REQUEST_EXTERNAL) {
+		model.checked |= model.asked == REQUEST_EXTERNAL;
 		if (ok)
 			model.state = TRANSACTION;
 		else if (reply->status != REPLY_DENIED)
@@ -454,6 +509,8 @@ static void send_packet(const struct request *request)
 		model.challenge[0] = '\0';
 	if (request->kind == REQUEST_PROOF)
 		model.nonce[0] = '\0';
+	if (request->kind == REQUEST_TRANSCRIPT && !model.must_end)
+		model.transcript += request->piece.length;
 	MUST(send(session, request, packet_size(request->kind), MSG_NOSIGNAL)
 		== (ssize_t)packet_size(request->kind));
 }
@@ -560,6 +617,28 @@ static void add_tls(struct request *request, struct input *input)
 	}
 }
 
+/* A piece: its number, 32nds of its octets, its first one.  Then flags: 1 another length, 2 another
+ * method, 4 a text without end; and a name. */
+static void add_external(struct request *request, struct input *input)
+{
+	unsigned flags;
+
+	if (request->kind == REQUEST_TRANSCRIPT) {
+		request->number = number_of(input_octet(input));
+		request->piece.length = 32 * input_octet(input);
+		if (request->piece.length == 32 * 129)
+			request->piece.length = UINT32_MAX;
+		request->piece.data[0] = (unsigned char)input_octet(input);
+		return;
+	}
+	flags = input_octet(input);
+	request->number = (uint32_t)model.transcript + (flags & 1);
+	request->login.method = flags & 2 ? AUTH_PASS : AUTH_EXTERNAL;
+	add_text(request->login.user, input_line(input));
+	if (flags & 4)
+		memset(request->login.user, 'x', REQUEST_TEXT_MAX);
+}
+
 static void add_number(struct request *request, struct input *input)
 {
 	unsigned marks;
@@ -587,6 +666,10 @@ static void send_request(unsigned kind, struct input *input)
 	case REQUEST_TICKET:
 	case REQUEST_SECURED:
 		add_tls(&request, input);
+		break;
+	case REQUEST_TRANSCRIPT:
+	case REQUEST_EXTERNAL:
+		add_external(&request, input);
 		break;
 	default:
 		add_number(&request, input);
@@ -657,13 +740,15 @@ static void hear(void)
 	}
 }
 
-/* What the low half of an octet stands for; the high half is the kind of any other request. */
+/* What the low half of an octet stands for; with the last of these, the high half may say another. */
 enum { DISTURB = 7, RAW = 8 };
 
 static const unsigned kinds[] = {REQUEST_LOGIN, REQUEST_OPEN, REQUEST_RECOUNT,
 	REQUEST_DELETED, REQUEST_FETCHED, REQUEST_COMMIT, REQUEST_END, [9] = REQUEST_STLS,
 	REQUEST_SIGN, REQUEST_TICKET, REQUEST_SECURED, REQUEST_CHALLENGE, REQUEST_SALT,
 	REQUEST_PROOF};
+static const unsigned more_kinds[]
+	= {REQUEST_PROOF, REQUEST_TRANSCRIPT, REQUEST_EXTERNAL};
 
 /* One request, and what others do before it; false where there are no more. */
 static bool step(struct input *input)
@@ -679,10 +764,10 @@ static bool step(struct input *input)
 	} while ((octet & 15) == DISTURB);
 	if ((octet & 15) == RAW)
 		send_raw(input);
-	else if ((octet & 15) < sizeof(kinds) / sizeof(kinds[0]))
-		send_request(kinds[octet & 15], input);
+	else if ((octet & 15) == 15)
+		send_request(more_kinds[(octet >> 4) % 3], input);
 	else
-		send_request(octet >> 4, input);
+		send_request(kinds[octet & 15], input);
 	return true;
 }
 
@@ -723,6 +808,7 @@ static void run(struct server *server, struct connection *c, bool secure)
 		close(session);
 	}
 	monitor_close_connection(&m);
+	external_start(&m.external);
 }
 
 static void serve_script(unsigned flags)
@@ -734,10 +820,12 @@ static void serve_script(unsigned flags)
 					.certificate_count = 1,
 					.plaintext = {{.kind = NETWORK_LOCAL}},
 					.plaintext_count = 1,
+					.tls_client_user = TLS_CLIENT_USER_CN,
 					.mechanisms = AUTH_METHOD(AUTH_METHODS) - 1,
 					.scram_iterations = 2,
 					.hostname = hostname}};
 	struct connection c = {.peer = {"127.0.0.1", {.local = true}},
+		.client = -1,
 		.ends = {dup(users), dup(users), false, false},
 		.deadline = wire_now() + 60000};
 

@@ -221,6 +221,16 @@ monitor("tls", SIGN + b"\x80" + TICKET + b"\1" + TICKET + b"\2" + SECURED + b"\1
 monitor("tls-fails", SECURED + b"\2" + END + b"\x0a\0", 32)
 monitor("tls-broken", STLS + b"\0" + LOGIN_OPEN + QUIT, 64)
 monitor("signs-too-much", SIGN + b"\xff", 32)
+PIECE, EXTERNAL = b"\x1f", b"\x2f"
+SIGNED = SIGN + b"\x80" + SECURED + b"\1"
+monitor("external", SIGNED + PIECE + b"\0\x80a" + PIECE + b"\1\x05x" + EXTERNAL + b"\0alice\n" + OPENS + QUIT, 32)
+monitor("external-by-name", SIGNED + PIECE + b"\0\x07a" + EXTERNAL + b"\0\n" + OPENS + QUIT, 32)
+monitor("external-as-another", SIGNED + PIECE + b"\0\x07a" + (EXTERNAL + b"\0bob\n") * 2 + EXTERNAL + b"\0alice\n" + QUIT, 32)
+monitor("external-of-nobody", SIGNED + PIECE + b"\0\x07n" + (EXTERNAL + b"\0\n") * 3, 32)
+monitor("external-late", SIGNED + PIECE + b"\0\x07l" + EXTERNAL + b"\0\n", 32)
+monitor("external-again", SIGNED + PIECE + b"\0\x07a" + EXTERNAL + b"\0bob\n" + PIECE + b"\0\x07a", 32)
+monitor("external-unsigned", PIECE + b"\0\x07a", 32)
+monitor("external-many", SIGNED + b"".join(PIECE + bytes([n]) + b"\x80a" for n in range(13)), 32)
 monitor("links", LOGIN_OPEN + b"".join(disturb(12, n) for n in range(4)) + OPENS + QUIT)
 monitor("out-of-turn", LOGIN_OPEN + LOGIN_OPEN)
 monitor("size", LOGIN_OPEN + RAW + b"\x10\1\1")
@@ -231,6 +241,41 @@ monitor("others", disturb(14, 7) + LOGIN_OPEN + disturb(8, 0) + disturb(0, 1) + 
         + disturb(2, 2) + OPENS + DELETED + b"\0\xff" + QUIT)
 monitor("others-later", LOGIN_OPEN + OPENS + disturb(3, 0) + disturb(4, 1) + disturb(13, 1)
         + disturb(7, 0) + OPENS + RECOUNT + b"\4\0" + QUIT, 15)
+
+# external
+MODES = EDITS, UNSIGNED, RAW, UNSIGNED_RAW, NAMES = range(5)
+FLIP, INSERT, DROP, CUT, REPEAT = range(5)
+
+
+def external(name, mode, which, *edits):
+    seed("external", name, bytes([mode, which])
+         + b"".join(bytes([kind]) + at.to_bytes(2, "little") + bytes([octet]) for kind, at, octet in edits))
+
+
+def message(kind, *parts):
+    body = b"".join(parts)
+    return bytes([kind]) + len(body).to_bytes(3, "big") + body
+
+
+for which in range(6):
+    external(f"whole-{which}", EDITS, which)
+    external(f"by-email-{which}", EDITS, 128 | which)
+    external(f"flipped-{which}", EDITS, which, (FLIP, 900, 1))
+    external(f"chain-{which}", UNSIGNED, which, (REPEAT, 700, 90), (DROP, 60, 3))
+    external(f"cut-{which}", UNSIGNED, which, (CUT, 1000, 0))
+for which in range(2):
+    external(f"name-{which}", NAMES, which)
+    external(f"names-{which}", NAMES, which, (FLIP, 150, 7), (INSERT, 90, 0), (REPEAT, 100, 5))
+SERVER_HELLO = b"\3\3" + bytes(range(32)) + b"\0\x13\x02\0"
+for name, hello, rest in (
+        ("1.2", SERVER_HELLO, [message(11, b"\0\0\0"), message(12, b"\3\0\x1d\1x\4\3\0\1s"), message(13), message(14),
+                              message(11, b"\0\0\3\0\0\0"), message(16), message(15, b"\4\3\0\1s")]),
+        ("1.3", SERVER_HELLO + b"\0\6\0\x2b\0\2\3\4",
+         [message(8), message(13), message(11, b"\0\0\0\5\0\0\0\0\0"), message(15, b"\4\3\0\1s"), message(20),
+          message(11, b"\0\0\0\6\0\0\1x\0\0"), message(15, b"\4\3\0\1s")])):
+    for mode in RAW, UNSIGNED_RAW:
+        seed("external", f"raw-{name}-{mode}", bytes([mode, 0]) + message(1, b"\3\3" + bytes(32)) + message(2, hello)
+             + b"".join(rest))
 
 # tls
 RAW, ASKS_CLIENT, ONLY_1_3, NO_SIGNATURE, NO_TICKET, OLD_TICKET, RESET, SHORT_PUT = (

@@ -205,3 +205,30 @@ talk_system() {
 	grep -q 'not-removed .*: Read-only file system' "$LOG"
 	[ "$(messages_left)" = 3 ]
 }
+
+@test "users system: EXTERNAL: * lets in, locked and expired accounts and uid 0 do not" {
+	# shellcheck disable=SC2034 # CA is for certify
+	local pair name ec='-algorithm EC -pkeyopt ec_paramgen_curve:P-256' CA=ca
+	make_certificates
+	PORT=$(free_port)
+	printf '%s\n' "tls_certificate $PKI/ec.pem" "tls_key $PKI/ec.key" "tls_client_ca $PKI/ca.pem" \
+		'tls_client_user subject-cn' >>"$CONF"
+	with_users "$POP3D" -f "$CONF" -l "127.0.0.1:$PORT,tls" 2>>"$LOG" 3>&- &
+	wait_for is_connectable "$PORT"
+	SERVER=$(pgrep -o -f "pop3d -f $CONF -l")
+	for pair in jane:in nohash:in fresh:in lockeduser:locked expired:account-expired oldpass:password-expired \
+		mustchange:password-must-be-changed toor:unknown-user root:unknown-user; do
+		name=${pair%:*}
+		# shellcheck disable=SC2086
+		certify "system-$name" "/CN=$name" 'extendedKeyUsage=clientAuth\n' $ec 2>>"$T/openssl"
+		printf 'AUTH EXTERNAL =\r\nQUIT\r\n' | timeout 60 openssl s_client -connect "127.0.0.1:$PORT" -ign_eof \
+			-cert "$PKI/system-$name.pem" -key "$PKI/system-$name.key" >"$T/client" 2>&1 || true
+		if [ "${pair#*:}" = in ]; then
+			grep -q "login address=127.0.0.1 user=$name method=EXTERNAL" "$LOG" || fail "$name: $(cat "$LOG")"
+		else
+			grep -q '^-ERR \[AUTH\] Wrong user name or password' "$T/client"
+			grep -q "login-failed address=127.0.0.1 user=$name method=EXTERNAL reason=${pair#*:}\$" "$LOG" ||
+				fail "$name: $(cat "$LOG")"
+		fi
+	done
+}
