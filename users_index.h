@@ -44,7 +44,7 @@ struct users_index_header {
 	 * USERS_INDEX_NONE. */
 	uint64_t seed, stand_in;
 	uint64_t users, slots;
-	uint32_t reach;
+	uint32_t reach, unused;
 	struct users_summary summary; /* not ended */
 	unsigned char key[16]; /* random: nobody can choose names that share a home */
 	uint64_t check;
