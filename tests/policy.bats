@@ -600,7 +600,7 @@ time.sleep(600)' "$PORT" >"$T/holder" 3>&- &
 	start_listening
 	connect_and_login
 	sleep 2
-	kill -URG "$monitor"
+	kill -URG "${monitor:?}"
 	python3 -c '
 import fcntl, sys, time
 f = open(sys.argv[1], "r+b")
@@ -613,7 +613,7 @@ time.sleep(0.5)' "$MAILDIR/pop3d.lock"
 
 # bats test_tags=calls
 @test "TCP keep-alives and a limit for what is not acknowledged, on connections by every way" {
-	local way options='TCP_NODELAY|SO_KEEPALIVE|TCP_KEEPIDLE|TCP_KEEPINTVL|TCP_KEEPCNT|TCP_USER_TIMEOUT'
+	local options='TCP_NODELAY|SO_KEEPALIVE|TCP_KEEPIDLE|TCP_KEEPINTVL|TCP_KEEPCNT|TCP_USER_TIMEOUT'
 	strace -f -o "$T/trace" -e trace=setsockopt,listen,accept4 "$POP3D" -f "$CONF" -l 127.0.0.1:0 2>"$T/listening" 3>&- &
 	PIDS="$PIDS $!"
 	wait_for grep -q 'listening address' "$T/listening"
