@@ -33,8 +33,8 @@ POP3D_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wconve
 POP3D_LDLIBS = -lcrypt -lmd -ldl
 
 OBJECTS = auth.o base64.o capa.o conf.o digest.o expire.o external.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
-	login.o maildrop.o marks.o memory.o message.o monitor.o name.o network.o pop3d.o quota.o \
-	request.o sandbox.o sasl.o sasl_external.o sasl_scram.o saslprep.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
+	login.o maildrop.o marks.o memory.o message.o monitor.o name.o network.o oauth.o pop3d.o program.o quota.o \
+	request.o sandbox.o sasl.o sasl_external.o sasl_oauth.o sasl_scram.o saslprep.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
 	users.o users_index.o wire.o
 
 # -DPROOF in CPPFLAGS: see proof.h.

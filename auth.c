@@ -1,6 +1,6 @@
 /* The verdict on a login: passwords, APOP (RFC 1939 section 7), CRAM-MD5 (RFC 2195), SCRAM
- * (RFC 5802, RFC 7677), EXTERNAL (RFC 4422 appendix A).  Runs in the monitor, before it
- * becomes the user. */
+ * (RFC 5802, RFC 7677), EXTERNAL (RFC 4422 appendix A), tokens (RFC 6750).  Runs in the monitor, before
+ * it becomes the user. */
 #include "auth.h"
 #include "saslprep.h"
 
@@ -21,12 +21,13 @@
 #define SCRAM_SHA_1 USERS_STORED(USERS_SCRAM_SHA_1)
 #define SCRAM_SHA_256 USERS_STORED(USERS_SCRAM_SHA_256)
 #define ANY (SECRET | USERS_STORED(USERS_HASH) | SCRAM_SHA_1 | SCRAM_SHA_256)
-#define ANY_OR_NONE (ANY | USERS_STORED(USERS_NONE))
+#define UNLOCKED (ANY | USERS_STORED(USERS_NONE) | USERS_STORED(USERS_UNKNOWN))
 
 typedef bool matcher(const struct auth_attempt *attempt, const struct account *account,
 	unsigned char *signature);
 
-static matcher password_matches, apop_matches, cram_matches, scram_matches, name_matches;
+static matcher password_matches, apop_matches, cram_matches, scram_matches, name_matches,
+	token_matches;
 
 static const struct method {
 	const char *name;
@@ -47,7 +48,9 @@ static const struct method {
 	= {"SCRAM-SHA-1-PLUS", SECRET | SCRAM_SHA_1, scram_matches, "proof"},
 	[AUTH_SCRAM_SHA_256_PLUS]
 	= {"SCRAM-SHA-256-PLUS", SECRET | SCRAM_SHA_256, scram_matches, "proof"},
-	[AUTH_EXTERNAL] = {"EXTERNAL", ANY_OR_NONE, name_matches, "certificate"},
+	[AUTH_EXTERNAL] = {"EXTERNAL", UNLOCKED, name_matches, "certificate"},
+	[AUTH_OAUTHBEARER] = {"OAUTHBEARER", UNLOCKED, token_matches, "other-user"},
+	[AUTH_XOAUTH2] = {"XOAUTH2", UNLOCKED, token_matches, "other-user"},
 };
 
 const char *auth_method_name(enum auth_method method)
@@ -71,19 +74,39 @@ bool auth_takes_password(enum auth_method method)
 	return methods[method].matches == password_matches;
 }
 
+bool auth_takes_token(enum auth_method method)
+{
+	return methods[method].matches == token_matches;
+}
+
+bool auth_sends_secret(enum auth_method method)
+{
+	return auth_takes_password(method) || auth_takes_token(method);
+}
+
+/* Whether it works for every user, or, where it is in `mechanisms`, for anyone. */
+static bool serves(const struct conf *conf, unsigned stored, enum auth_method m)
+{
+	if (auth_takes_token(m))
+		return conf->oauth != NULL;
+	if (m == AUTH_EXTERNAL)
+		return conf->tls_client_user != TLS_CLIENT_USER_NONE;
+	if (methods[m].stored == ANY)
+		return true;
+	if (conf->mechanisms)
+		return (stored & methods[m].stored) != 0;
+	return stored && !(stored & ~methods[m].stored);
+}
+
 unsigned auth_offers(const struct conf *conf, const struct users_summary *users)
 {
-	unsigned stored = users->stored, offers = 0;
+	unsigned offers = 0;
 	enum auth_method m;
 
 	for (m = 0; m < AUTH_METHODS; m++) {
-		if ((methods[m].stored & ANY) == ANY
-			|| (conf->mechanisms ? (stored & methods[m].stored) != 0
-					     : stored && !(stored & ~methods[m].stored)))
+		if (serves(conf, users->stored, m))
 			offers |= AUTH_METHOD(m);
 	}
-	if (conf->tls_client_user == TLS_CLIENT_USER_NONE)
-		offers &= ~AUTH_METHOD(AUTH_EXTERNAL);
 	return conf->mechanisms ? offers & conf->mechanisms : offers;
 }
 
@@ -100,11 +123,13 @@ void auth_report(const struct conf *conf, conf_report *report)
 		const char *wrong = NULL;
 
 		if (!auth_is_bound(m)
-			&& (!auth_takes_password(m) || conf->plaintext_count > 0))
+			&& (!auth_sends_secret(m) || conf->plaintext_count > 0))
 			clear |= AUTH_METHOD(m);
 		if (!(conf->mechanisms & AUTH_METHOD(m)))
 			continue;
-		if (!(offers & AUTH_METHOD(m)))
+		if (auth_takes_token(m) && !conf->oauth)
+			wrong = "it needs oauth, and there is none";
+		else if (!(offers & AUTH_METHOD(m)))
 			wrong = "no user has a password that is stored for it";
 		else if (auth_is_bound(m) && conf->certificate_count == 0)
 			wrong = "it needs TLS, and there is no tls_certificate";
@@ -353,6 +378,14 @@ static bool name_matches(const struct auth_attempt *attempt,
 	return attempt->secret[0] && strcmp(attempt->secret, attempt->user) == 0;
 }
 
+/* It is known whose it is; the client may have said so too. */
+static bool token_matches(const struct auth_attempt *attempt,
+	const struct account *account, unsigned char *signature)
+{
+	(void)account, (void)signature;
+	return !*attempt->user || strcmp(attempt->user, attempt->named) == 0;
+}
+
 static const char *denial(const struct auth_attempt *attempt,
 	const struct account *account, enum users_found found, bool right)
 {
@@ -362,12 +395,13 @@ static const char *denial(const struct auth_attempt *attempt,
 		return methods[attempt->method].wrong;
 	if (found == USERS_ABSENT)
 		return "unknown-user";
-	if (kind == USERS_UNKNOWN)
-		return "scheme";
 	if (kind == USERS_LOCKED)
 		return "locked";
-	if (!(methods[attempt->method].stored & USERS_STORED(kind)))
-		return kind == USERS_NONE ? "locked" : "stored-otherwise";
+	if (!(methods[attempt->method].stored & USERS_STORED(kind))) {
+		if (kind == USERS_NONE)
+			return "locked";
+		return kind == USERS_UNKNOWN ? "scheme" : "stored-otherwise";
+	}
 	if (!right)
 		return methods[attempt->method].wrong;
 	return account->expired;
@@ -377,14 +411,15 @@ enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account 
 	unsigned char *signature, char *reason)
 {
 	const struct conf *conf = attempt->conf;
+	const char *user = attempt->named ? attempt->named : attempt->user;
 	enum users_found found = USERS_ABSENT;
 	enum auth_verdict verdict = AUTH_GRANTED;
 	const char *denied = NULL;
 	bool right;
 
 	memset(account, 0, sizeof(*account));
-	if (users_name_is_safe(attempt->user))
-		found = users_find(conf, attempt->user, account, reason);
+	if (users_name_is_safe(user))
+		found = users_find(conf, user, account, reason);
 	if (found == USERS_BROKEN) {
 		verdict = AUTH_BROKEN;
 	} else {

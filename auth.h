@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#define AUTH_NAME_MAX 256      /* octets of a user's name, its NUL included */
 #define AUTH_DIGEST_SIZE 16    /* MD5, RFC 1321 */
 #define AUTH_TIMESTAMP_MAX 320 /* `<...@host>` and its NUL */
 
@@ -24,6 +25,8 @@ enum auth_method {
 	AUTH_SCRAM_SHA_1_PLUS,
 	AUTH_SCRAM_SHA_256_PLUS,
 	AUTH_EXTERNAL,
+	AUTH_OAUTHBEARER,
+	AUTH_XOAUTH2,
 	AUTH_METHODS
 };
 #define AUTH_METHOD(method) (1u << (method))
@@ -31,6 +34,9 @@ const char *auth_method_name(enum auth_method method);
 bool auth_is_scram(enum auth_method method);
 enum digest auth_digest(enum auth_method method); /* of SCRAM */
 bool auth_takes_password(enum auth_method method);
+bool auth_takes_token(enum auth_method method);
+bool auth_sends_secret(
+	enum auth_method method); /* one of these, in the clear but for TLS */
 
 bool auth_is_bound(enum auth_method method); /* to TLS: only with that */
 
@@ -44,17 +50,20 @@ void auth_report(const struct conf *conf, conf_report *report);
 enum auth_verdict {
 	AUTH_GRANTED,
 	AUTH_DENIED, /* the same whatever the reason: only the log tells */
-	AUTH_BROKEN  /* the system can't say: RFC 3206 SYS/PERM */
+	AUTH_BROKEN, /* the system can't say: RFC 3206 SYS/PERM */
+	AUTH_UNSURE  /* nor can the command that judges tokens, now: SYS/TEMP */
 };
 
 struct auth_attempt {
 	const struct conf *conf;
 	const struct users_summary *users;
 	enum auth_method method;
-	const char *user; /* NUL-terminated, from the client */
-	/* The password; APOP and CRAM-MD5: the digest, 16 octets; SCRAM: the proof;
+	const char
+		*user; /* NUL-terminated, from the client; with a token it may be empty */
+	/* The password; APOP and CRAM-MD5: the digest, 16 octets; SCRAM: the proof; a token;
 	 * EXTERNAL: whom the client's certificate names, or nobody. */
 	const char *secret;
+	const char *named; /* with a token: whose it is */
 	/* APOP: the greeting's timestamp, empty where there is none.  CRAM-MD5: the
 	 * challenge.  SCRAM: the AuthMessage (RFC 5802 s.3). */
 	const char *challenge;

@@ -38,6 +38,17 @@ enum request_end end_of_wire(enum wire_state state);
 enum next log_in(struct session *s, struct request *request, unsigned char *signature);
 enum next log_in_reply(struct session *s);
 
+/* The same in two steps, for who has something to say in between.  The first one returns false
+ * where there is no verdict: the client has been told, and `*next` is what the handler returns. */
+struct verdict {
+	struct reply reply;
+	int fd;
+};
+bool log_in_ask(struct session *s, struct request *request, struct verdict *verdict,
+	enum next *next);
+enum next log_in_tell(
+	struct session *s, const struct verdict *verdict, unsigned char *signature);
+
 /* 32 lower-case hexadecimal digits: RFC 1939 s.7, RFC 2195 s.2. */
 bool parse_digest(const char *text, char digest[AUTH_DIGEST_SIZE]);
 

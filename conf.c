@@ -21,7 +21,7 @@ typedef const char *parser(struct conf *conf, const struct key *key, char *value
 static parser parse_users, parse_maildir, parse_choice, parse_listen, parse_hostname,
 	parse_number, parse_session_user, parse_tls_certificate, parse_tls_key,
 	parse_tls_client_ca, parse_mechanisms, parse_plaintext, parse_access, parse_term,
-	parse_deleted;
+	parse_deleted, parse_oauth, parse_oauth_scope, parse_oauth_discovery;
 
 #define FIELD(name) offsetof(struct conf, name)
 
@@ -46,6 +46,10 @@ static const struct key {
 	{"allow", NULL, parse_access, 0, 0, 0, NULL},
 	{"deny", NULL, parse_access, 0, 0, 0, NULL},
 	{"mechanisms", NULL, parse_mechanisms, 0, 0, 0, NULL},
+	{"oauth", NULL, parse_oauth, 0, 0, 0, NULL},
+	{"oauth_timeout", "10", parse_number, FIELD(oauth_timeout), 1, 60, NULL},
+	{"oauth_scope", NULL, parse_oauth_scope, 0, 0, 0, NULL},
+	{"oauth_discovery", NULL, parse_oauth_discovery, 0, 0, 0, NULL},
 	/* RFC 7677 s.4: at least 4096 */
 	{"scram_iterations", "4096", parse_number, FIELD(scram_iterations), 4096, 9999999,
 		NULL},
@@ -184,9 +188,66 @@ static const char *parse_mechanisms(struct conf *conf, const struct key *key, ch
 		if (m == AUTH_METHODS)
 			return "knows only USER, APOP, PLAIN, LOGIN, CRAM-MD5, "
 			       "SCRAM-SHA-1, "
-			       "SCRAM-SHA-256, these with -PLUS, and EXTERNAL";
+			       "SCRAM-SHA-256, these with -PLUS, EXTERNAL, OAUTHBEARER, "
+			       "XOAUTH2";
 		conf->mechanisms |= AUTH_METHOD(m);
 	}
+	return NULL;
+}
+
+/* The words of a command, and their array in front of them: one piece of memory. */
+static char **make_command(const char *value)
+{
+	size_t length = strlen(value), most = length / 2 + 2, count = 0;
+	char **words = memory_resize(NULL, most * sizeof(*words) + length + 1);
+	char *rest, *text = strcpy((char *)(words + most), value);
+
+	for (text = strtok_r(text, " \t", &rest); text;
+		text = strtok_r(NULL, " \t", &rest))
+		words[count++] = text;
+	words[count] = NULL;
+	return words;
+}
+
+static const char *parse_oauth(struct conf *conf, const struct key *key, char *value)
+{
+	(void)key;
+	if (*value != '/')
+		return "the command's path must begin with /";
+	free(conf->oauth);
+	conf->oauth = make_command(value);
+	return NULL;
+}
+
+/* What can stand in a string of JSON as it is. */
+static bool is_plain(const char *text)
+{
+	const char *p = text;
+
+	while (*p >= 0x20 && *p < 0x7f && !strchr("\"\\", *p))
+		p++;
+	return *p == '\0' && p - text < CONF_OAUTH_TEXT_MAX;
+}
+
+static const char *parse_oauth_scope(
+	struct conf *conf, const struct key *key, char *value)
+{
+	(void)key;
+	if (!is_plain(value))
+		return "must be a scope";
+	set_string(&conf->oauth_scope, value);
+	return NULL;
+}
+
+/* RFC 7628 s.3.2.2: it has the https scheme. */
+static const char *parse_oauth_discovery(
+	struct conf *conf, const struct key *key, char *value)
+{
+	(void)key;
+	if (strncmp(value, "https://", 8) != 0 || strpbrk(value, " \t")
+		|| !is_plain(value))
+		return "must be a URL that begins with https://";
+	set_string(&conf->oauth_discovery, value);
 	return NULL;
 }
 
@@ -621,6 +682,9 @@ void conf_free(struct conf *conf)
 	forget_certificates(conf);
 	free(conf->deleted_folder);
 	free(conf->tls_client_ca);
+	free(conf->oauth);
+	free(conf->oauth_scope);
+	free(conf->oauth_discovery);
 	free(conf->users_file);
 	free(conf->maildir);
 	free(conf->hostname);
@@ -644,6 +708,11 @@ const char *conf_maildir_check(const char *pattern)
 			return "knows only %u, %n, %d and %%";
 	}
 	return NULL;
+}
+
+bool conf_programs(const struct conf *conf)
+{
+	return conf->oauth != NULL;
 }
 
 bool conf_allows(const struct conf *conf, const struct address *address)

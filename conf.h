@@ -14,6 +14,7 @@
 #define CONF_OPTIONS_MAX 64
 #define CONF_CERTIFICATES_MAX 16
 #define CONF_NETWORKS_MAX 64
+#define CONF_OAUTH_TEXT_MAX 512
 
 enum users_kind { USERS_SYSTEM, USERS_FILE };
 enum tls_client_user { TLS_CLIENT_USER_NONE, TLS_CLIENT_USER_CN, TLS_CLIENT_USER_EMAIL };
@@ -62,6 +63,10 @@ struct conf {
 	struct conf_access access[CONF_NETWORKS_MAX];
 	size_t access_count;
 	unsigned mechanisms; /* AUTH_METHOD() of each; 0: those that serve every user */
+	char **oauth; /* the command that judges tokens: its words, NULL behind them; NULL: none */
+	unsigned oauth_timeout;    /* seconds */
+	char *oauth_scope;         /* for clients without a good token; or NULL */
+	char *oauth_discovery;     /* likewise */
 	unsigned scram_iterations; /* where the stored password says nothing of them */
 	struct conf_listen listen[CONF_LISTEN_MAX];
 	size_t listen_count;
@@ -104,6 +109,9 @@ void conf_free(struct conf *conf);
 
 /* The names of the keys, for -V; NULL after the last. */
 const char *conf_key(unsigned number);
+
+/* Whether it names programs to run before a login. */
+bool conf_programs(const struct conf *conf);
 
 /* Whether one may connect: the first of `allow` and `deny` that names it decides; else it may
  * where no `allow` names others. */

@@ -92,7 +92,7 @@ int expire_all(struct server *server)
 	char why[LOG_LINE_MAX];
 
 	log_open(server->conf.log);
-	if (!sandbox_start(&server->user, server->conf.sandbox))
+	if (!sandbox_start(&server->user, server->conf.sandbox, false))
 		return EX_UNAVAILABLE;
 	index_boot();
 	if (!users_each(&server->conf, expire_one, &run, why)) {

@@ -377,9 +377,14 @@ static const char *find_fault(const struct listener *l, const struct conf_source
 		wrong = why;
 	if (!wrong && fresh->conf.log == LOG_TO_STDERR && !l->has_stderr)
 		wrong = "log: there is no standard error under inetd";
-	if (!wrong && !sandbox_start(&fresh->user, fresh->conf.sandbox))
-		wrong = "see above";
 	if (!wrong && !serve_load_tls(fresh, true))
+		wrong = "see above";
+	if (!wrong && needs_tls(l) && !fresh->tls)
+		wrong = "there is no tls_certificate any more";
+	/* Last, for what it gives up does not come back. */
+	if (!wrong
+		&& !sandbox_start(
+			&fresh->user, fresh->conf.sandbox, conf_programs(&fresh->conf)))
 		wrong = "see above";
 	return wrong;
 }
@@ -402,8 +407,6 @@ static void read_again(struct listener *l)
 
 	reload = 0;
 	wrong = find_fault(l, l->source, &fresh, why);
-	if (!wrong && needs_tls(l) && !fresh.tls)
-		wrong = "there is no tls_certificate any more";
 	if (wrong) {
 		log_line(LOG_ERR, "configuration not reloaded: %s", wrong);
 		free_server(&fresh);
@@ -450,7 +453,8 @@ int listen_run(struct server *server, const struct conf_source *source,
 	}
 	if (!serve_load_tls(server, true))
 		return EX_CONFIG;
-	if (!sandbox_start(&server->user, server->conf.sandbox))
+	if (!sandbox_start(
+		    &server->user, server->conf.sandbox, conf_programs(&server->conf)))
 		return EX_UNAVAILABLE;
 	for (i = 0; i < count; i++) {
 		l.fds[i] = (struct pollfd){

@@ -34,23 +34,31 @@ enum next log_in_reply(struct session *s)
 	return NEXT_TRANSACTION;
 }
 
-enum next log_in(struct session *s, struct request *request, unsigned char *signature)
+bool log_in_ask(struct session *s, struct request *request, struct verdict *verdict,
+	enum next *next)
 {
-	struct reply reply;
-	int fd, sent = request_send(s->monitor, request);
+	int sent = request_send(s->monitor, request);
 
 	explicit_bzero(request, sizeof(*request));
-	if (sent < 0 || reply_receive(s->monitor, &reply, &fd) < 0) {
-		reply_err(s, CODE_SYS_TEMP, TEXT_TEMPORARY, 0, 0);
-		return reply_end(s, END_MONITOR);
-	}
-	switch (reply.status) {
+	if (sent == 0 && reply_receive(s->monitor, &verdict->reply, &verdict->fd) == 0)
+		return true;
+	reply_err(s, CODE_SYS_TEMP, TEXT_TEMPORARY, 0, 0);
+	*next = reply_end(s, END_MONITOR);
+	return false;
+}
+
+enum next log_in_tell(
+	struct session *s, const struct verdict *verdict, unsigned char *signature)
+{
+	const struct reply *reply = &verdict->reply;
+
+	switch (reply->status) {
 	case REPLY_OK:
-		if (!transaction_enter(s, &reply, fd))
+		if (!transaction_enter(s, reply, verdict->fd))
 			return refuse(s, CODE_SYS_TEMP, TEXT_TEMPORARY, 0);
 		if (!signature)
 			return log_in_reply(s);
-		memcpy(signature, reply.login.signature, DIGEST_MAX);
+		memcpy(signature, reply->login.signature, DIGEST_MAX);
 		return NEXT_TRANSACTION;
 	case REPLY_DENIED:
 		return reply_err(s, CODE_AUTH, TEXT_DENIED, 0, 0);
@@ -58,14 +66,24 @@ enum next log_in(struct session *s, struct request *request, unsigned char *sign
 		reply_err(s, CODE_AUTH, TEXT_DENIED, 0, 0);
 		return reply_end(s, END_DENIED);
 	case REPLY_IN_USE:
-		return refuse(s, CODE_IN_USE, TEXT_IN_USE, reply.login.seconds);
+		return refuse(s, CODE_IN_USE, TEXT_IN_USE, reply->login.seconds);
 	case REPLY_EARLY:
-		return refuse(s, CODE_LOGIN_DELAY, TEXT_EARLY, reply.login.seconds);
+		return refuse(s, CODE_LOGIN_DELAY, TEXT_EARLY, reply->login.seconds);
 	case REPLY_PERMANENT:
 		return refuse(s, CODE_SYS_PERM, TEXT_PERMANENT, 0);
 	default:
 		return refuse(s, CODE_SYS_TEMP, TEXT_TEMPORARY, 0);
 	}
+}
+
+enum next log_in(struct session *s, struct request *request, unsigned char *signature)
+{
+	struct verdict verdict;
+	enum next next;
+
+	if (!log_in_ask(s, request, &verdict, &next))
+		return next;
+	return log_in_tell(s, &verdict, signature);
 }
 
 enum next cmd_pass(struct session *s, const struct arguments *arguments)

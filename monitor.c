@@ -62,6 +62,7 @@ static const struct {
 	[REQUEST_PROOF] = {AUTHORIZATION, handle_login},
 	[REQUEST_TRANSCRIPT] = {AUTHORIZATION, handle_transcript},
 	[REQUEST_EXTERNAL] = {AUTHORIZATION, handle_external},
+	[REQUEST_TOKEN] = {AUTHORIZATION, handle_login},
 	[REQUEST_OPEN] = {TRANSACTION, handle_open},
 	[REQUEST_RECOUNT] = {TRANSACTION, handle_recount},
 	[REQUEST_DELETED] = {TRANSACTION, handle_marks},
@@ -352,7 +353,7 @@ static bool may_use(const struct monitor *m, uint32_t method)
 	return method < AUTH_METHODS && (m->offers & AUTH_METHOD(method))
 		&& (m->secure
 			|| (!auth_is_bound(method)
-				&& (!auth_takes_password(method)
+				&& (!auth_sends_secret(method)
 					|| conf_plaintext(&m->server->conf,
 						&m->connection->peer.at))));
 }
@@ -412,16 +413,12 @@ static bool take_challenge(
 	struct monitor *m, const struct request *request, struct auth_attempt *attempt)
 {
 	static char challenge[AUTH_TIMESTAMP_MAX];
-	bool scram = auth_is_scram(attempt->method), good = true;
+	bool good = true;
 
-	if (scram != (request->kind == REQUEST_PROOF))
-		return false;
 	switch (attempt->method) {
 	case AUTH_APOP:
 		attempt->challenge = m->timestamp;
 		break;
-	case AUTH_EXTERNAL: /* by another request */
-		return false;
 	case AUTH_CRAM_MD5:
 		memcpy(challenge, m->challenge, sizeof(challenge));
 		attempt->challenge = challenge;
@@ -429,7 +426,7 @@ static bool take_challenge(
 		m->challenge[0] = '\0';
 		break;
 	default:
-		if (!scram)
+		if (!auth_is_scram(attempt->method))
 			break;
 		attempt->challenge = request->proof.message;
 		good = IS_TEXT(request->proof.message) && m->nonce[0]
@@ -439,37 +436,68 @@ static bool take_challenge(
 	return good;
 }
 
-static bool login_is_sound(const struct monitor *m, const struct request_login *login)
+static uint32_t kind_of(enum auth_method method)
 {
-	return may_use(m, login->method) && IS_TEXT(login->user)
-		&& (!auth_takes_password(login->method) || IS_TEXT(login->secret));
+	if (auth_is_scram(method))
+		return REQUEST_PROOF;
+	if (method == AUTH_EXTERNAL)
+		return REQUEST_EXTERNAL;
+	return auth_takes_token(method) ? REQUEST_TOKEN : REQUEST_LOGIN;
+}
+
+static bool login_is_sound(const struct monitor *m, const struct request *request)
+{
+	const struct request_login *login = &request->login;
+
+	if (!may_use(m, login->method) || request->kind != kind_of(login->method)
+		|| !IS_TEXT(login->user))
+		return false;
+	if (request->kind == REQUEST_TOKEN)
+		return IS_TEXT(request->token.text)
+			&& oauth_is_token(request->token.text);
+	return !auth_takes_password(login->method) || IS_TEXT(login->secret);
+}
+
+static void wipe_secrets(struct request *request)
+{
+	if (request->kind == REQUEST_TOKEN)
+		explicit_bzero(request->token.text, sizeof(request->token.text));
+	else if (request->kind != REQUEST_EXTERNAL)
+		explicit_bzero(request->login.secret, sizeof(request->login.secret));
 }
 
 static bool judge(struct monitor *m, struct request *request,
-	const struct auth_attempt *attempt, struct timespec asked)
+	struct auth_attempt *attempt, struct timespec asked)
 {
 	static struct account account;
 	unsigned char signature[DIGEST_MAX] = {0};
-	char reason[LOG_LINE_MAX] = "";
+	char reason[LOG_LINE_MAX] = "", named[AUTH_NAME_MAX] = "";
 	enum auth_verdict verdict;
 	enum reply_status status;
+	const char *user;
 
-	log_quote(m->tried, attempt->user, strlen(attempt->user));
-	verdict = auth_check(attempt, &account, signature, reason);
-	explicit_bzero(request->login.secret, sizeof(request->login.secret));
+	if (request->kind == REQUEST_TOKEN)
+		verdict = oauth_check(attempt, &m->server->user, named, &account, reason);
+	else
+		verdict = auth_check(attempt, &account, signature, reason);
+	wipe_secrets(request);
+	user = *attempt->user ? attempt->user : named;
+	log_quote(m->tried, user, strlen(user));
 	if (verdict == AUTH_DENIED) {
 		log_attempt(m, LOG_NOTICE, "login-failed", &request->login, reason);
 		return deny(m, asked);
 	}
 	if (verdict == AUTH_BROKEN)
 		return refuse(m, request, REPLY_PERMANENT, reason);
-	status = enter(m, &account, attempt->user, reason);
+	if (verdict == AUTH_UNSURE)
+		return refuse(m, request, REPLY_TEMPORARY, reason);
+	status = enter(m, &account, user, reason);
 	if (status != REPLY_OK)
 		return refuse(m, request, status, reason);
 	return grant(m, request, signature);
 }
 
-/* A proof begins as a login does. */
+/* A proof and a token begin as a login does. */
 static bool handle_login(struct monitor *m, struct request *request)
 {
 	struct auth_attempt attempt = {
@@ -477,11 +505,12 @@ static bool handle_login(struct monitor *m, struct request *request)
 		.users = &m->users,
 		.method = request->login.method,
 		.user = request->login.user,
-		.secret = request->login.secret,
+		.secret = request->kind == REQUEST_TOKEN ? request->token.text
+							 : request->login.secret,
 	};
 	struct timespec asked;
 
-	if (!login_is_sound(m, &request->login) || !take_challenge(m, request, &attempt))
+	if (!login_is_sound(m, request) || !take_challenge(m, request, &attempt))
 		return violation(m);
 	clock_gettime(CLOCK_MONOTONIC, &asked);
 	prepare_name(&request->login);
@@ -507,8 +536,8 @@ static bool handle_external(struct monitor *m, struct request *request)
 	char reason[LOG_LINE_MAX];
 	struct timespec asked;
 
-	if (request->login.method != AUTH_EXTERNAL || !login_is_sound(m, &request->login)
-		|| e->proof.length == 0 || request->number != e->proof.length)
+	if (!login_is_sound(m, request) || e->proof.length == 0
+		|| request->number != e->proof.length)
 		return violation(m);
 	clock_gettime(CLOCK_MONOTONIC, &asked);
 	prepare_name(&request->login);
@@ -689,17 +718,17 @@ static const char *end_of_process(const struct monitor *m, pid_t session, char t
 	const struct timespec patience = {PATIENCE, 0};
 	sigset_t child;
 	int status = 0;
-	pid_t ended = 0;
+	pid_t ended;
 
 	if (m->violated)
 		kill(session, SIGKILL);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
-	do {
+	/* Asked first: the signal may have been taken by who waited for another process. */
+	while ((ended = waitpid(session, &status, WNOHANG)) == 0) {
 		if (sigtimedwait(&child, NULL, &patience) < 0 && errno == EAGAIN)
 			break;
-		ended = waitpid(session, &status, WNOHANG);
-	} while (ended == 0);
+	}
 	if (ended != session) {
 		kill(session, SIGKILL);
 		return "lost";

@@ -3,6 +3,7 @@
 #include "conf.h"
 #include "expire.h"
 #include "listen.h"
+#include "program.h"
 #include "serve.h"
 
 #include <errno.h>
@@ -188,6 +189,8 @@ static int check(const struct conf_source *source)
 	mistakes += listen_check(&server.conf, report_check);
 	if (server.conf.certificate_count > 0)
 		mistakes += !check_tls(&server.conf);
+	if (server.conf.oauth)
+		mistakes += !program_check("oauth", server.conf.oauth[0], report_check);
 	return wrong || mistakes > 0 ? EX_CONFIG : EX_OK;
 }
 
@@ -237,7 +240,8 @@ static int serve_connection(struct server *server, bool tls, int in, int out)
 		listen_turn_away(&c, LISTEN_DENIED);
 		return EX_OK;
 	}
-	if (!sandbox_start(&server->user, server->conf.sandbox)) {
+	if (!sandbox_start(
+		    &server->user, server->conf.sandbox, conf_programs(&server->conf))) {
 		fail_configuration(!tls && is_socket(in));
 		return EX_UNAVAILABLE;
 	}

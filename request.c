@@ -43,6 +43,7 @@ size_t request_size(uint32_t kind)
 		[REQUEST_PROOF] = UP_TO(proof),
 		[REQUEST_TRANSCRIPT] = UP_TO(piece),
 		[REQUEST_EXTERNAL] = UP_TO(login.user),
+		[REQUEST_TOKEN] = UP_TO(token),
 		[REQUEST_OPEN] = UP_TO(number),
 		[REQUEST_RECOUNT] = UP_TO(number),
 		[REQUEST_DELETED] = UP_TO(marks),

@@ -6,7 +6,7 @@
  *     session -> monitor   stls, sign, ticket, secured  for TLS
  *                          challenge, salt              for the login that follows
  *                          transcript ..., external     likewise, in its place
- *                          login, proof                 until one is granted
+ *                          login, proof, token               until one is granted
  *                          open n, recount n            after that
  *                          marks ..., commit            once
  *                          end                          last, at any time
@@ -16,7 +16,7 @@
 #ifndef REQUEST_H
 #define REQUEST_H
 
-#include "auth.h"
+#include "oauth.h"
 #include "tls.h"
 
 #include <stdint.h>
@@ -33,7 +33,7 @@ enum request_kind {
 	REQUEST_SIGN,    /* the handshake's signature */
 	REQUEST_TICKET,  /* what seals or opens a ticket */
 	REQUEST_SECURED, /* how the handshake went */
-	REQUEST_LOGIN,   /* by anything but SCRAM */
+	REQUEST_LOGIN,   /* by anything but SCRAM and tokens */
 	REQUEST_OPEN,    /* message `number`: its descriptor comes back */
 	REQUEST_RECOUNT, /* message `number` was not as long as the index says */
 	REQUEST_DELETED, /* marks, from message 8 * REQUEST_MARKS * `number` on */
@@ -45,6 +45,7 @@ enum request_kind {
 	REQUEST_PROOF,     /* SCRAM, with the nonce of the last `salt` in its message */
 	REQUEST_TRANSCRIPT, /* piece `number` of the handshake's messages, each but the last full */
 	REQUEST_EXTERNAL, /* by these, `number` octets; an empty user is the certificate's */
+	REQUEST_TOKEN,    /* for the user that it names; empty: for whom the token is */
 #ifdef PROOF
 	REQUEST_TRY, /* proof.h, `login.user` is the text */
 #endif
@@ -89,6 +90,10 @@ struct request {
 			uint32_t length;
 			unsigned char data[REQUEST_PIECE];
 		} piece;
+		struct {
+			struct request_login login; /* without a secret */
+			char text[OAUTH_TOKEN_MAX];
+		} token;
 		struct tls_sign sign;
 		struct {
 			uint32_t fresh; /* make a new name */
@@ -143,7 +148,7 @@ struct reply {
 			unsigned char name[TLS_TICKET_NAME];
 			struct tls_ticket_keys keys;
 		} ticket;
-		struct { /* login, proof: the index's descriptor too */
+		struct { /* login, proof, token: the index's descriptor too */
 			uint64_t messages, octets;
 			unsigned char signature[DIGEST_MAX];
 			struct terms terms;

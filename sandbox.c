@@ -67,6 +67,13 @@ static int become(uid_t uid, gid_t gid)
 	return 0;
 }
 
+int sandbox_drop(const struct sandbox_user *user)
+{
+	if (!user->started_as_root)
+		return 0;
+	return setgroups(0, NULL) < 0 ? -1 : become(user->uid, user->gid);
+}
+
 int sandbox_become(const struct account *account, const char *name)
 {
 	if (account->uid == 0) {
@@ -162,22 +169,26 @@ static int open_empty(void)
 
 #define limit(which, most) setrlimit(which, &(struct rlimit){most, most})
 
-/* For good, so once. */
-static void give_up(const struct sandbox_user *user)
+/* For good.  Returns false where that has been done to more than is wanted now. */
+static bool give_up(const struct sandbox_user *user, enum seccomp_rules rules)
 {
-	static bool done;
+	static bool done, without_programs;
 
-	if (done)
-		return;
 #ifdef SANDBOX_NONE
-	return;
+	return true;
 #endif
+	if (without_programs)
+		return rules == SECCOMP_LOGIN;
+	if (done && rules == SECCOMP_LOGIN_PROGRAMS)
+		return true;
 	/* Of those who could look into it, only its own user is no stranger. */
 	if ((user->started_as_root && prctl(PR_SET_DUMPABLE, 0) < 0)
 		|| limit(RLIMIT_CORE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
-		|| (there.seccomp && seccomp_enter(SECCOMP_LOGIN) < 0))
+		|| (there.seccomp && seccomp_enter(rules) < 0))
 		log_fatal("sandbox: %s", strerror(errno));
 	done = true;
+	without_programs = there.seccomp && rules == SECCOMP_LOGIN;
+	return true;
 }
 
 /* What this system lacks, each behind a space. */
@@ -205,18 +216,23 @@ static void find_missing(const struct sandbox_user *user, char *missing)
 #endif
 }
 
-bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode)
+bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode, bool programs)
 {
+	bool require = mode == SANDBOX_REQUIRE;
 	char missing[80] = "";
 
 	find_missing(user, missing);
 	if (missing[0])
-		log_line(mode == SANDBOX_REQUIRE ? LOG_ERR : LOG_NOTICE,
-			"sandbox: this system lacks%s", missing);
-	if (missing[0] && mode == SANDBOX_REQUIRE)
+		log_line(require ? LOG_ERR : LOG_NOTICE, "sandbox: this system lacks%s",
+			missing);
+	if (missing[0] && require)
 		return false;
-	give_up(user);
-	return true;
+	if (give_up(user, programs ? SECCOMP_LOGIN_PROGRAMS : SECCOMP_LOGIN))
+		return true;
+	log_line(LOG_ERR,
+		"sandbox: no program can be run any more: a new one in the "
+		"configuration takes a restart");
+	return false;
 }
 
 /* Octets, descriptors and so on that no session comes near. */
@@ -253,8 +269,7 @@ static void jail(const struct sandbox_user *user, struct wire_ends *ends, int mo
 	arrange_descriptors(ends, monitor);
 	if (there.root >= 0 && chroot(".") < 0)
 		_exit(EX_OSERR);
-	if (user->started_as_root
-		&& (setgroups(0, NULL) < 0 || become(user->uid, user->gid) < 0))
+	if (sandbox_drop(user) < 0)
 		_exit(EX_OSERR);
 	/* Whatever ends the monitor ends the session, as long as the two have the same rights. */
 	if (limit_session(ends, seconds) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0

@@ -17,9 +17,12 @@ struct sandbox_user {
 const char *sandbox_find_user(struct sandbox_user *user, const char *name);
 
 /* In the listener, or before the processes part: finds out what this system has of the jail, logs
- * what it has not, and gives up what neither listener nor monitor will ever need.  Returns false
- * where something is missing and may not be: `sandbox require`. */
-bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode);
+ * what it has not, and gives up what neither listener nor monitor will ever need; other `programs`
+ * too, unless some are to be run.  Called again it may give up more.  Returns false, after a log
+ * line, where something is missing and may not be (`sandbox require`), or where what is needed
+ * has been given up before. */
+bool sandbox_start(
+	const struct sandbox_user *user, enum sandbox_mode mode, bool programs);
 
 /* In the session: `ends` and `monitor` become these descriptors, and nothing else stays open;
  * then it is jailed.  Ends the process where that fails. */
@@ -31,6 +34,8 @@ void sandbox_session(
  * nothing else stays open; then it is jailed likewise, for so many seconds of the processor's time.
  * Ends the process where that fails. */
 void sandbox_checker(const struct sandbox_user *user, int monitor, unsigned seconds);
+/* Becomes the session's user, without groups, where we are root.  Returns 0, or -1 with errno. */
+int sandbox_drop(const struct sandbox_user *user);
 
 /* In the monitor: becomes the user who has logged in.  Returns 0, or -1 with errno. */
 int sandbox_become(const struct account *account, const char *name);

@@ -23,6 +23,9 @@ static const struct mechanism {
 	{AUTH_CRAM_MD5, cram_md5, false, true, false},
 	{AUTH_PLAIN, plain, true, false, false},
 	{AUTH_LOGIN, login, true, false, false},
+	/* Who has a token knows what to ask for. */
+	{AUTH_OAUTHBEARER, sasl_oauth, true, false, false},
+	{AUTH_XOAUTH2, sasl_oauth, true, false, false},
 };
 
 #define COUNT (sizeof(mechanisms) / sizeof(mechanisms[0]))
@@ -30,7 +33,7 @@ static const struct mechanism {
 static bool is_offered(const struct session *s, const struct mechanism *m)
 {
 	return (s->methods & AUTH_METHOD(m->method))
-		&& (!auth_takes_password(m->method) || capa_plaintext(s))
+		&& (!auth_sends_secret(m->method) || capa_plaintext(s))
 		&& (!auth_is_bound(m->method) || s->secure)
 		&& (!m->challenges || s->challenges > 0)
 		&& (!m->certified || s->certified);
@@ -79,17 +82,36 @@ static bool decode(struct session *s, char *text, struct response *r, enum next 
 	return true;
 }
 
-bool sasl_step(struct session *s, const void *challenge, size_t length,
-	struct response *response, enum next *next)
+static void put_challenge(struct session *s, const void *challenge, size_t length)
 {
-	char *room = wire_room(&s->wire, BASE64_SIZE(length) + 4), *line;
+	char *room = wire_room(&s->wire, BASE64_SIZE(length) + 4);
 
-	response->given = false;
 	if (room) {
 		memcpy(room, "+ ", 2);
 		wire_wrote(&s->wire, 2 + base64_encode(room + 2, challenge, length));
 		wire_string(&s->wire, "\r\n");
 	}
+}
+
+bool sasl_last_step(
+	struct session *s, const void *challenge, size_t length, enum next *next)
+{
+	char *line;
+
+	put_challenge(s, challenge, length);
+	if (wire_read_line(&s->wire, &line) != WIRE_NO_LINE)
+		return true;
+	*next = reply_end(s, end_of_wire(s->wire.state));
+	return false;
+}
+
+bool sasl_step(struct session *s, const void *challenge, size_t length,
+	struct response *response, enum next *next)
+{
+	char *line;
+
+	response->given = false;
+	put_challenge(s, challenge, length);
 	switch (wire_read_line(&s->wire, &line)) {
 	case WIRE_LINE:
 		break;
@@ -116,6 +138,27 @@ bool sasl_text(char to[REQUEST_TEXT_MAX], const char *from, size_t length)
 	memcpy(to, from, length);
 	to[length] = '\0';
 	return true;
+}
+
+const char *sasl_name(char to[REQUEST_TEXT_MAX], const char *from)
+{
+	size_t length = 0;
+
+	for (; *from != ','; from++) {
+		char c = *from;
+
+		if (c == '\0' || length == REQUEST_TEXT_MAX - 1)
+			return NULL;
+		if (c == '=') {
+			if (strncmp(from, "=2C", 3) != 0 && strncmp(from, "=3D", 3) != 0)
+				return NULL;
+			c = from[2] == 'C' ? ',' : '=';
+			from += 2;
+		}
+		to[length++] = c;
+	}
+	to[length] = '\0';
+	return length > 0 ? from + 1 : NULL;
 }
 
 bool sasl_challenge(

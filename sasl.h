@@ -23,11 +23,19 @@ struct response {
 bool sasl_step(struct session *s, const void *challenge, size_t length,
 	struct response *response, enum next *next);
 
-/* The same where the client may have begun with it. */
+/* The same where it does not matter what the response is, before a reply that is -ERR in any case. */
+bool sasl_last_step(
+	struct session *s, const void *challenge, size_t length, enum next *next);
+
+/* The same as sasl_step() where the client may have begun with it. */
 bool sasl_initial(struct session *s, struct response *response, enum next *next);
 
 /* No more than a name's or secret's length, and no NUL in it; copied.  Returns false otherwise. */
 bool sasl_text(char to[REQUEST_TEXT_MAX], const char *from, size_t length);
+
+/* RFC 5801 s.4, saslname: undoes =2C and =3D.  `from` ends at a comma.  Returns what follows it, or
+ * NULL. */
+const char *sasl_name(char to[REQUEST_TEXT_MAX], const char *from);
 
 /* One of REQUEST_CHALLENGES, and the monitor's reply. */
 bool sasl_challenge(
@@ -36,7 +44,7 @@ bool sasl_challenge(
 typedef enum next sasl_mechanism(
 	struct session *s, enum auth_method method, struct response *response);
 
-/* sasl_external.c, sasl_scram.c */
-sasl_mechanism sasl_external, sasl_scram;
+/* sasl_external.c, sasl_oauth.c, sasl_scram.c */
+sasl_mechanism sasl_external, sasl_oauth, sasl_scram;
 
 #endif

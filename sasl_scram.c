@@ -22,28 +22,6 @@ struct exchange {
 	size_t server_nonce_length; /* of the nonce in it, which follows `r=` */
 };
 
-/* Undoes =2C and =3D.  `from` ends at a comma.  Returns what follows it, or NULL. */
-static const char *take_name(const char *from, char to[REQUEST_TEXT_MAX])
-{
-	size_t length = 0;
-
-	for (; *from != ','; from++) {
-		char c = *from;
-
-		if (c == '\0' || length == REQUEST_TEXT_MAX - 1)
-			return NULL;
-		if (c == '=') {
-			if (strncmp(from, "=2C", 3) != 0 && strncmp(from, "=3D", 3) != 0)
-				return NULL;
-			c = from[2] == 'C' ? ',' : '=';
-			from += 2;
-		}
-		to[length++] = c;
-	}
-	to[length] = '\0';
-	return length > 0 ? from + 1 : NULL;
-}
-
 /* RFC 5802 s.7, `printable`. */
 static bool is_printable(const char *text, size_t length)
 {
@@ -131,7 +109,7 @@ static const char *parse_header(struct session *s, enum auth_method method,
 	*wrong = TEXT_BAD_RESPONSE;
 	if (*p == ',')
 		return p + 1;
-	return strncmp(p, "a=", 2) == 0 ? take_name(p + 2, authorization) : NULL;
+	return strncmp(p, "a=", 2) == 0 ? sasl_name(authorization, p + 2) : NULL;
 }
 
 /* Fills in the exchange.  Returns false with what is wrong in `*wrong`. */
@@ -150,7 +128,7 @@ static bool parse_first(struct session *s, enum auth_method method,
 	if (!bare)
 		return false;
 	e->header_length = (size_t)(bare - e->first);
-	p = strncmp(bare, "n=", 2) == 0 ? take_name(bare + 2, e->user) : NULL;
+	p = strncmp(bare, "n=", 2) == 0 ? sasl_name(e->user, bare + 2) : NULL;
 	if (!p || strncmp(p, "r=", 2) != 0)
 		return false;
 	e->nonce = p + 2;

@@ -210,6 +210,7 @@ static const struct call maildrop_calls[] = {
  * and the start of a session may need is not known: so this is a list of what none of them has
  * any business with. */
 static const struct call login_calls[] = {
+#define EXEC_CALLS 2 /* the first ones */
 	ALLOW(execve),
 	ALLOW(execveat),
 	ALLOW(ptrace),
@@ -284,6 +285,9 @@ static const struct {
 	[SECCOMP_SESSION] = {session_calls, COUNT(session_calls), false,
 		SECCOMP_RET_ALLOW, SECCOMP_RET_KILL_PROCESS},
 	[SECCOMP_LOGIN] = {login_calls, COUNT(login_calls), false,
+		SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW},
+	[SECCOMP_LOGIN_PROGRAMS]
+	= {login_calls + EXEC_CALLS, COUNT(login_calls) - EXEC_CALLS, false,
 		SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW},
 	[SECCOMP_MAILDROP] = {maildrop_calls, COUNT(maildrop_calls), true,
 		SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO | EPERM},

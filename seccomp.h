@@ -8,7 +8,8 @@
 enum seccomp_rules {
 	SECCOMP_SESSION, /* what is not on its list ends it */
 	SECCOMP_LOGIN,   /* the monitor before the login: what is on its list fails */
-	SECCOMP_MAILDROP /* and after it: what is not on its list fails */
+	SECCOMP_LOGIN_PROGRAMS, /* the same where the configuration names a program to run */
+	SECCOMP_MAILDROP        /* and after it: what is not on its list fails */
 };
 
 /* Whether this kernel has filters. */

@@ -50,6 +50,7 @@ static const char *const english[TEXT_COUNT] = {
 	[TEXT_BAD_BINDING] = "The channel binding is another one",
 	[TEXT_TOO_MANY_TRIES] = "Too many tries",
 	[TEXT_DENIED] = "Wrong user name or password",
+	[TEXT_BAD_TOKEN] = "The token is not good for this user, or not any more",
 	[TEXT_IN_USE] = "Another session has had the maildrop for %1 seconds",
 	[TEXT_EARLY] = "You have logged in recently, come again in %1 seconds",
 	[TEXT_TEMPORARY] = "The maildrop can't be opened now, try later",

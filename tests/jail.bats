@@ -153,6 +153,30 @@ make_other() {
 	done
 }
 
+# bats test_tags=plain
+@test "oauth: the monitor may run a program before the login, and nobody else, nor at another time" {
+	local what
+	printf '#!/bin/sh\n: >"%s/ran"\n' "$T" >"$T/program"
+	chmod 755 "$T/program"
+	configure 'oauth /bin/true'
+	# It has become that, and answers no more.
+	[ "$(for_programs)" ] || {
+		try '' monitor exec "$T/program"
+		wait_for test -e "$T/ran"
+	}
+	rm -f "$T/ran"
+	for what in ptrace peek; do
+		becomes EPERM try '' "monitor $what"
+	done
+	becomes signal-31 try '' exec "$T/program"
+	becomes EPERM monitor_try '' exec "$T/program"
+	becomes EACCES monitor_try seccomp exec "$T/program"
+	# Without that key there is no program to run.
+	configure 'oauth_timeout 10' 'mechanisms USER OAUTHBEARER'
+	becomes EPERM try '' monitor exec "$T/program"
+	[ ! -e "$T/ran" ]
+}
+
 # status FIELD PID: of /proc/PID/status.
 status_of() {
 	sed -n "s/^$1:[[:space:]]*//p" "/proc/$2/status"
@@ -243,8 +267,10 @@ limit_of() {
 @test "the monitor, asked by a session that has been taken over" {
 	three_messages
 	make_certificates
-	configure 'auth_timeout 2' "tls_certificate $PKI/rsa.pem" "tls_key $PKI/rsa.key"
-	"$BUILT/monitor" "$CONF" >"$T/tap" 2>"$T/errors" || true
+	printf '#!/bin/sh\n[ "$(cat <&3)" = good ] && echo joe\n' >"$T/verify"
+	chmod 755 "$T/verify"
+	configure 'auth_timeout 2' "tls_certificate $PKI/rsa.pem" "tls_key $PKI/rsa.key" "oauth $T/verify"
+	$(for_programs) "$BUILT/monitor" "$CONF" >"$T/tap" 2>"$T/errors" || true
 	cat "$T/errors"
 	grep -v '^ok' "$T/tap" || true
 	run ! grep -q '^not ok' "$T/tap"

@@ -2,11 +2,12 @@
  * wrong size, with numbers and texts that are none, and random ones.
  *
  *   monitor CONFIG      of users joe, whose password is secret and who has three messages;
- *                       with tls_certificate
+ *                       with tls_certificate, and oauth, for which `good` is joe's token
  *
  * Prints TAP.  Each test has a monitor of its own, jailed as it is in pop3d. */
 #include "marks.h"
 #include "monitor.h"
+#include "program.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -53,7 +54,8 @@ static void be_monitor(int socket, int life, bool secure)
 	c.peer.at.local = true;
 	c.ends.in = open("/dev/null", O_RDWR);
 	c.ends.out = dup(c.ends.in);
-	if (!sandbox_start(&server.user, server.conf.sandbox))
+	if (!sandbox_start(
+		    &server.user, server.conf.sandbox, conf_programs(&server.conf)))
 		_exit(1);
 	monitor_start(&m, &server, &c);
 	session = fork();
@@ -177,6 +179,21 @@ static bool is_violation(struct run *run)
 	return finish(run) && silent && strstr(run->words, "reason=violation");
 }
 
+static int count_descriptors(pid_t pid)
+{
+	char path[64];
+	int count = 0;
+	DIR *folder;
+
+	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
+	folder = opendir(path);
+	while (folder && readdir(folder))
+		count++;
+	if (folder)
+		closedir(folder);
+	return count;
+}
+
 /* The tests. */
 
 static bool out_of_place(void)
@@ -186,7 +203,7 @@ static bool out_of_place(void)
 		REQUEST_COMMIT, REQUEST_TRANSCRIPT, REQUEST_EXTERNAL};
 	static const uint32_t after[] = {REQUEST_STLS, REQUEST_SIGN, REQUEST_TICKET,
 		REQUEST_SECURED, REQUEST_LOGIN, REQUEST_CHALLENGE, REQUEST_SALT,
-		REQUEST_PROOF, REQUEST_TRANSCRIPT, REQUEST_EXTERNAL};
+		REQUEST_PROOF, REQUEST_TRANSCRIPT, REQUEST_EXTERNAL, REQUEST_TOKEN};
 	struct run run;
 	size_t i;
 
@@ -505,6 +522,13 @@ static bool answers_without_questions(void)
 		{REQUEST_SALT, AUTH_METHODS},
 		{REQUEST_SALT, UINT32_MAX},
 		{REQUEST_PROOF, UINT32_MAX},
+		{REQUEST_LOGIN, AUTH_OAUTHBEARER},
+		{REQUEST_PROOF, AUTH_XOAUTH2},
+		{REQUEST_SALT, AUTH_OAUTHBEARER},
+		{REQUEST_TOKEN, AUTH_PASS},
+		{REQUEST_TOKEN, AUTH_SCRAM_SHA_256},
+		{REQUEST_TOKEN, AUTH_METHODS},
+		{REQUEST_TOKEN, UINT32_MAX},
 	};
 	struct request request;
 	struct run run;
@@ -584,6 +608,87 @@ static bool proof_of_another(void)
 	return is_violation(&run);
 }
 
+static void make_token(struct request *request, const char *user, const char *token)
+{
+	memset(request, 0, sizeof(*request));
+	request->kind = REQUEST_TOKEN;
+	request->login.method = AUTH_OAUTHBEARER;
+	strcpy(request->login.user, user);
+	strcpy(request->token.text, token);
+}
+
+/* A token that is none does not get as far as the command. */
+static bool tokens(void)
+{
+	static const char *const none[] = {"", "=", "a b", "a\n", "a=b", "\xe4"};
+	struct request request;
+	struct run run;
+	size_t i;
+
+	for (i = 0; i < sizeof(none) / sizeof(none[0]) + 2; i++) {
+		make_token(&request, "joe", i < 6 ? none[i] : "good");
+		if (i == 6)
+			memset(request.token.text, 'x', OAUTH_TOKEN_MAX);
+		if (i == 7)
+			memset(request.login.user, 'x', REQUEST_TEXT_MAX);
+		start(&run, false);
+		answer(&run);
+		ask(&run, &request);
+		if (!is_violation(&run)) {
+			printf("# case %zu\n", i);
+			return false;
+		}
+	}
+	start(&run, false);
+	answer(&run);
+	make_token(&request, "joe", "bad");
+	ask(&run, &request);
+	if (answer(&run) != REPLY_DENIED)
+		return false;
+	make_token(&request, "", "good");
+	ask(&run, &request);
+	return answer(&run) == REPLY_OK && finish(&run)
+		&& strstr(run.words, "user=joe method=OAUTHBEARER reason=token")
+		&& strstr(run.words, "login address=test user=joe");
+}
+
+/* program.h, with what `oauth` has no use for: an environment, 16 KiB, and a process of our own that ends
+ * meanwhile.  Nothing of it is left. */
+static bool programs(void)
+{
+	static char secret[16384], output[64];
+	static char shell[] = "/bin/sh", option[] = "-c",
+		    script[]
+		= "printf '%s,' \"$A\" \"$B\"; sleep 0.2; cat <&3 | wc -c; exit 7";
+	char *argv[] = {shell, option, script, NULL};
+	const char *environment[] = {"A=one", "B=two words", NULL};
+	struct program program = {.name = "test",
+		.argv = argv,
+		.environment = environment,
+		.seconds = PATIENCE / 1000,
+		.secret = secret,
+		.secret_length = sizeof(secret),
+		.output = output,
+		.output_size = sizeof(output)};
+	int before = count_descriptors(getpid()), status;
+	struct program_result result;
+	pid_t other = fork();
+
+	if (other == 0)
+		_exit(77);
+	result = program_run(&program);
+	if (result.end != PROGRAM_EXITED || result.number != 7
+		|| strcmp(output, "one,two words,16384\n") != 0)
+		return false;
+	program.output_size = result.length;
+	result = program_run(&program);
+	if (result.end != PROGRAM_VERBOSE || strcmp(output, "one,two words,16384") != 0)
+		return false;
+	return count_descriptors(getpid()) == before
+		&& waitpid(-1, &status, WNOHANG) == other && WEXITSTATUS(status) == 77
+		&& waitpid(-1, &status, WNOHANG) < 0 && errno == ECHILD;
+}
+
 static bool eight_challenges(void)
 {
 	struct request request = {.kind = REQUEST_SALT, .login.method = AUTH_SCRAM_SHA_1};
@@ -620,21 +725,6 @@ static bool told_in_the_log(void)
 	return finish(&run) && !strstr(run.words, "\nlogin")
 		&& !strstr(run.words, "user=root")
 		&& strstr(run.words, "subject=CN\\x3Dx\\x0Alogin");
-}
-
-static int count_descriptors(pid_t pid)
-{
-	char path[64];
-	int count = 0;
-	DIR *folder;
-
-	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
-	folder = opendir(path);
-	while (folder && readdir(folder))
-		count++;
-	if (folder)
-		closedir(folder);
-	return count;
 }
 
 /* The monitor takes none. */
@@ -772,6 +862,8 @@ static const struct {
 	{"eight ticket keys", eight_tickets},
 	{"logins that answer no challenge", answers_without_questions},
 	{"a proof without the monitor's nonce", proof_of_another},
+	{"programs: an environment, 16 KiB, another child, nothing left", programs},
+	{"tokens that are none, bad, and good", tokens},
 	{"eight challenges", eight_challenges},
 	{"one report of the handshake", handshake_told_once},
 	{"the log has no line of the session's", told_in_the_log},
@@ -787,6 +879,7 @@ int main(int argc, char **argv)
 	size_t i, count = sizeof(tests) / sizeof(tests[0]);
 	int status = 0;
 
+	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IONBF, 0);
 	if (conf_load(&server.conf, &source, log_report) > 0
 		|| sandbox_find_user(&server.user, server.conf.session_user))

@@ -4,11 +4,13 @@ import base64
 import ctypes
 import hashlib
 import hmac
+import json
 import os
 import re
 import socket
 import ssl
 import subprocess
+import time
 
 
 def b64(data):
@@ -76,6 +78,27 @@ def cram_md5(client, user, password):
     text = challenge(client.say(b"AUTH CRAM-MD5"))
     digest = hmac.new(password.encode(), text, "md5").hexdigest()
     return client.say(b64(f"{user} {digest}"))
+
+
+def oauth_message(mechanism, user, token, port=110):
+    if mechanism == "XOAUTH2":
+        return f"user={user}\1auth=Bearer {token}\1\1"
+    return f"n,{'a=' + user if user else ''},\1host=localhost\1port={port}\1auth=Bearer {token}\1\1"
+
+
+def oauth(client, mechanism, user, token, initial=True):
+    """Returns the last reply; client.error is the JSON before it, or None."""
+    client.error = None
+    text = b64(oauth_message(mechanism, user, token))
+    if initial:
+        reply = client.say(f"AUTH {mechanism} ".encode() + text)
+    else:
+        assert challenge(client.say(f"AUTH {mechanism}".encode())) == b""
+        reply = client.say(text)
+    if reply.startswith(b"+ "):
+        client.error = json.loads(challenge(reply))
+        reply = client.say(b"" if mechanism == "XOAUTH2" else b"AQ==")
+    return reply
 
 
 class Scram:

@@ -67,6 +67,18 @@ static void check_network(const struct network *network)
 	MUST(network->bits <= 128 && network_has(network, &first));
 }
 
+/* It goes into a string of JSON as it is. */
+static bool is_plain(const char *text)
+{
+	size_t i, length = text ? strlen(text) : 0;
+
+	for (i = 0; i < length; i++) {
+		if (text[i] < ' ' || text[i] > '~' || text[i] == '"' || text[i] == '\\')
+			return false;
+	}
+	return length < CONF_OAUTH_TEXT_MAX;
+}
+
 /* Whatever was wrong, what is there can be used. */
 static void check(const struct conf *conf)
 {
@@ -82,6 +94,11 @@ static void check(const struct conf *conf)
 		check_network(&conf->plaintext[i]);
 	for (i = 0; i < conf->access_count; i++)
 		check_network(&conf->access[i].network);
+	MUST(!conf->oauth || conf->oauth[0][0] == '/');
+	for (i = 0; conf->oauth && conf->oauth[i]; i++)
+		MUST(*conf->oauth[i] && !strpbrk(conf->oauth[i], " \t\n"));
+	MUST(conf->oauth_timeout >= 1 && conf->oauth_timeout <= 60);
+	MUST(is_plain(conf->oauth_scope) && is_plain(conf->oauth_discovery));
 	MUST(conf->auth_timeout >= 1 && conf->auth_timeout <= 86400);
 	MUST(conf->idle_timeout >= 600 && conf->idle_timeout <= 86400);
 	MUST(conf->max_connections >= 1 && conf->max_per_address >= 1);

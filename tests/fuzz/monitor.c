@@ -6,6 +6,7 @@
 #include "fuzz.h"
 #include "maildrop.h"
 #include "monitor.h"
+#include "program.h"
 #include "sandbox.h"
 #include "stamp.h"
 
@@ -110,6 +111,35 @@ bool __wrap_external_check(
 	e->proof.transcript = e->transcript = NULL;
 	e->checked = true;
 	return true;
+}
+
+/* The command: a token of `x` is bad, of `y` one that it can't judge; else it is the user's name,
+ * up to a full stop. */
+struct program_result program_run(const struct program *program)
+{
+	struct program_result result = {.end = PROGRAM_EXITED};
+	const char *token = program->secret;
+
+	MUST(strcmp(program->argv[0], "/verify") == 0 && !program->argv[1]);
+	MUST(program->secret_length == strlen(token) && *token);
+	MUST(program->secret_length < OAUTH_TOKEN_MAX && oauth_is_token(token));
+	MUST(program->user && program->seconds == 10);
+	result.length = strcspn(token, ".");
+	if (*token == 'x')
+		result.number = 1;
+	else if (*token == 'y' || result.length >= program->output_size)
+		result.end = PROGRAM_LATE;
+	if (result.end != PROGRAM_EXITED || result.number)
+		result.length = 0;
+	memcpy(program->output, token, result.length);
+	program->output[result.length] = '\0';
+	return result;
+}
+
+const char *program_text(char text[PROGRAM_TEXT_MAX], const struct program_result *result)
+{
+	MUST(result->end != PROGRAM_EXITED);
+	return strcpy(text, "late");
 }
 
 static size_t sign(const struct tls_server *server, const struct tls_sign *wanted,
@@ -242,6 +272,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	static const char lines[] = "alice:{PLAIN}a:1:1::/nowhere\n"
 				    "none:{PLAIN}a:1:1::/nowhere\n"
 				    "hash:$6$x$y:1:1::/nowhere\n"
+				    "token:*:1:1::/nowhere\n"
+				    "locked:!:1:1::/nowhere\n"
 				    "broken:{PLAIN}a:x:1::/nowhere\n"
 				    "home:{PLAIN}a:1:1::nowhere:/bin/sh:maildir=~/%u\n";
 
@@ -400,8 +432,12 @@ static bool is_wrong_login(const struct request *request)
 		return true;
 	if (request->kind == REQUEST_SALT)
 		return !auth_is_scram(method) || model.challenges == REQUEST_CHALLENGES;
-	if (auth_is_scram(method) != (request->kind == REQUEST_PROOF))
+	if (auth_is_scram(method) != (request->kind == REQUEST_PROOF)
+		|| auth_takes_token(method) != (request->kind == REQUEST_TOKEN))
 		return true;
+	if (request->kind == REQUEST_TOKEN)
+		return !memchr(request->token.text, '\0', OAUTH_TOKEN_MAX)
+			|| !oauth_is_token(request->token.text);
 	if (auth_takes_password(method))
 		return !memchr(request->login.secret, '\0', REQUEST_TEXT_MAX);
 	if (method == AUTH_CRAM_MD5)
@@ -447,6 +483,7 @@ static bool must_end(const struct request *request)
 	case REQUEST_SALT:
 	case REQUEST_LOGIN:
 	case REQUEST_PROOF:
+	case REQUEST_TOKEN:
 		return is_wrong_login(request);
 	case REQUEST_TRANSCRIPT:
 		return is_wrong_piece(request);
@@ -483,7 +520,7 @@ static void take_reply(const struct reply *reply)
 	} else if (model.asked == REQUEST_SIGN) {
 		model.has_signed = reply->sign.length > 0;
 	} else if (model.asked == REQUEST_LOGIN || model.asked == REQUEST_PROOF
-		|| model.asked == REQUEST_EXTERNAL) {
+		|| model.asked == REQUEST_EXTERNAL || model.asked == REQUEST_TOKEN) {
 		model.checked |= model.asked == REQUEST_EXTERNAL;
 		if (ok)
 			model.state = TRANSACTION;
@@ -562,7 +599,8 @@ static void answer_challenge(struct request *request)
 }
 
 /* Flags: 1 APOP, 2 with what proves to know the password, 4 no such method, 8 and 16 texts without end;
- * from 32 on another method. */
+ * from 32 on another method.  A token's are others: 1 XOAUTH2, 2 another method, 8 and 16 as above, 32 a long
+ * one; its secret is the token. */
 static void add_login(struct request *request, struct input *input)
 {
 	unsigned flags = input_octet(input);
@@ -585,6 +623,24 @@ static void add_login(struct request *request, struct input *input)
 		memset(request->login.secret, 'x', REQUEST_TEXT_MAX);
 	if (request->kind == REQUEST_PROOF && (flags & 16))
 		memset(request->proof.message, 'x', REQUEST_MESSAGE_MAX);
+}
+
+static void add_token(struct request *request, struct input *input)
+{
+	unsigned flags = input_octet(input);
+	char *text;
+
+	request->login.method = flags & 2 ? flags >> 2 : AUTH_OAUTHBEARER + (flags & 1);
+	add_text(request->login.user, input_line(input));
+	text = input_line(input);
+	memcpy(request->token.text, text, strnlen(text, OAUTH_TOKEN_MAX - 1));
+	free(text);
+	if (flags & 32)
+		memset(request->token.text, 'a', OAUTH_TOKEN_MAX - 1);
+	if (flags & 8)
+		memset(request->login.user, 'x', REQUEST_TEXT_MAX);
+	if (flags & 16)
+		memset(request->token.text, 'x', OAUTH_TOKEN_MAX);
 }
 
 static uint32_t number_of(unsigned octet)
@@ -661,6 +717,9 @@ static void send_request(unsigned kind, struct input *input)
 	case REQUEST_PROOF:
 		add_login(&request, input);
 		break;
+	case REQUEST_TOKEN:
+		add_token(&request, input);
+		break;
 	case REQUEST_STLS:
 	case REQUEST_SIGN:
 	case REQUEST_TICKET:
@@ -681,7 +740,7 @@ static void send_request(unsigned kind, struct input *input)
 /* A packet of some size, which may have descriptors with it. */
 static void send_raw(struct input *input)
 {
-	static uint32_t data[2048];
+	static uint32_t data[4096];
 	unsigned length = input_octet(input), fds = input_octet(input) % 3;
 	struct iovec part = {data, 4 * length};
 	union {
@@ -764,6 +823,8 @@ static bool step(struct input *input)
 	} while ((octet & 15) == DISTURB);
 	if ((octet & 15) == RAW)
 		send_raw(input);
+	else if ((octet & 15) == 15 && octet >> 4 == 14)
+		send_request(REQUEST_TOKEN, input);
 	else if ((octet & 15) == 15)
 		send_request(more_kinds[(octet >> 4) % 3], input);
 	else
@@ -814,6 +875,7 @@ static void run(struct server *server, struct connection *c, bool secure)
 static void serve_script(unsigned flags)
 {
 	static char pattern[PATH_MAX], hostname[] = "host", file[40];
+	static char path[] = "/verify", *command[] = {path, NULL};
 	struct server server = {.conf = {.users = USERS_FILE,
 					.users_file = file,
 					.maildir = pattern,
@@ -822,6 +884,8 @@ static void serve_script(unsigned flags)
 					.plaintext_count = 1,
 					.tls_client_user = TLS_CLIENT_USER_CN,
 					.mechanisms = AUTH_METHOD(AUTH_METHODS) - 1,
+					.oauth = command,
+					.oauth_timeout = 10,
 					.scram_iterations = 2,
 					.hostname = hostname}};
 	struct connection c = {.peer = {"127.0.0.1", {.local = true}},

@@ -77,6 +77,17 @@ for hash, size in (b"SCRAM-SHA-1", 20), (b"SCRAM-SHA-256", 32):
             + b",r=abcnonce,p=" + encode(bytes(size)), b""))
 session("sasl-scram-names", auth(b"SCRAM-SHA-256", b"y,,n=a=2Cb=3D,r=abc,x=y",
                                  b"c=eSws,r=abcnonce,x=z,p=" + encode(bytes(32)), b""))
+def bearer(user, token, more=b""):
+    return b"n," + (b"a=" + user if user else b"") + b",\1" + more + b"auth=Bearer " + token + b"\1\1"
+
+
+session("sasl-oauthbearer", auth(b"OAUTHBEARER", bearer(b"alice", b"abc.d-_~+/=", b"host=h\1port=110\1")))
+session("sasl-oauthbearer-nobody", b"AUTH OAUTHBEARER " + encode(bearer(b"", b"x")) + b"\r\nSTAT\r\nQUIT\r\n")
+session("sasl-oauthbearer-denied", auth(b"OAUTHBEARER", bearer(b"denied", b"x"), b"\1") + auth(b"OAUTHBEARER", bearer(b"last", b"x")))
+session("sasl-oauthbearer-question", auth(b"OAUTHBEARER", b"y,a=a=2Cb,\1auth=\1\1", b"\1"))
+session("sasl-xoauth2", auth(b"XOAUTH2", b"user=denied\1auth=bearer x\1\1", b"")
+        + b"AUTH XOAUTH2 " + encode(b"user=alice\1auth=Bearer x\1\1") + b"\r\nUIDL\r\nQUIT\r\n")
+session("sasl-oauthbearer-cut", auth(b"OAUTHBEARER", b"n,,\1auth=Bearer x\1") + auth(b"XOAUTH2", b"user=a\1\1"))
 session("sasl-cancelled", b"AUTH PLAIN\r\n*\r\nAUTH PLAIN =\r\nAUTH LOGIN\r\n=\r\nAUTH X\r\nQUIT\r\n")
 session("sasl-long", b"AUTH PLAIN\r\n" + b"A" * 12290 + b"\r\nAUTH PLAIN " + b"A" * 300 + b"\r\nQUIT\r\n")
 session("no-sasl", b"AUTH\r\nAUTH PLAIN x\r\nCAPA\r\nQUIT\r\n", 16)
@@ -175,6 +186,8 @@ seed("conf", "tls", b"tls_certificate /etc/a.pem\ntls_key /etc/a.key\ntls_certif
      b"listen *:995 tls\ntls_min 1.3\ntls_client_ca /ca\nsandbox require\n")
 seed("conf", "tls-wrong", b"tls_key /k\ntls_certificate c\ntls_min 2\nlisten *:995 ssl\n-otls_certificate /c\n"
      b"-otls_key /k\n-otls_key /k\n")
+seed("conf", "oauth", b"oauth /v --a  b\t=c\noauth_timeout 60\noauth_scope a b\noauth_discovery https://x/y\n-ooauth /w\n")
+seed("conf", "oauth-wrong", b"oauth v\noauth_timeout 61\noauth_scope \"\noauth_discovery http://x\noauth \noauth_discovery https://\\\n")
 seed("conf", "options", b"-ousers system\n-olog syslog\n-l*:110\nlisten :995\n-omaildir ~/Maildir\n")
 seed("conf", "listens", b"".join(b"listen h%d:1\n" % i for i in range(18)) + b"-olisten [a:b\n")
 seed("conf", "wrong", b"users\nusers file x\nmaildir x%x\nplaintext maybe\nlisten 1:99999\n"
@@ -209,6 +222,15 @@ for method in range(4, 8):
     flags = bytes([method << 5]), bytes([method << 5 | 2])
     monitor(f"scram-{method}", SALT + flags[0] + b"alice\na\n" + PROOF + flags[1] + b"alice\na\n" + OPENS + QUIT)
 monitor("scram-wrong", SALT + b"\xa0who\n\n" + PROOF + b"\xa2who\na\n" + SALT + b"\xa0alice\n\n" + PROOF + b"\xa2alice\nb\n")
+TOKEN = b"\xef"
+monitor("token", TOKEN + b"\0alice\nx.bad\n" + TOKEN + b"\1alice\nalice.good\n" + OPENS + QUIT)
+monitor("token-nobody", TOKEN + b"\0\nalice.good\n" + QUIT)
+monitor("token-users", b"".join(TOKEN + b"\0" + line + b"\n" for line in (b"alice\ntoken.", b"\nlocked.", b"\nnone")) + QUIT)
+monitor("token-star", TOKEN + b"\0\ntoken.a\n" + QUIT)
+monitor("token-unsure", TOKEN + b"\0\ny\n" + QUIT)
+monitor("token-long", TOKEN + b"\x20\n\n" + QUIT)
+monitor("token-none", TOKEN + b"\0alice\na b\n")
+monitor("token-as-a-login", b"\0\x04alice\na\n" + TOKEN + b"\2alice\na\n")
 monitor("scram-of-another", SALT + b"\xa0alice\n\n" + PROOF + b"\xa3alice\na\n")
 monitor("challenges", CHALLENGE + b"\0\0" + (CHALLENGE + b"\0\0" + SALT + b"\xa0alice\n\n") * 4)
 monitor("no-such-kind", LOGIN_OPEN + b"\xfa\0\0")

@@ -8,6 +8,7 @@
 #include "session.h"
 #include "slow.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -139,6 +140,20 @@ static void take_marks(const struct request *request)
 	}
 }
 
+/* RFC 6750 s.2.1, slowly. */
+static void check_token(const char *text)
+{
+	bool padded = false;
+	const char *p;
+
+	for (p = text; *p; p++) {
+		MUST(isalnum((unsigned char)*p) || strchr("-._~+/=", *p));
+		MUST(*p == '=' || !padded);
+		padded = *p == '=';
+	}
+	MUST(*text && *text != '=');
+}
+
 int request_send(int socket, const struct request *request)
 {
 	MUST(socket == SANDBOX_MONITOR && !monitor.ended && !monitor.is_asked);
@@ -153,6 +168,15 @@ int request_send(int socket, const struct request *request)
 	case REQUEST_CHALLENGE:
 		MUST(!monitor.entered && !monitor.over);
 		MUST(monitor.challenges++ < REQUEST_CHALLENGES);
+		return 0;
+	case REQUEST_TOKEN:
+		MUST(!monitor.entered && !monitor.over);
+		MUST(monitor.methods & AUTH_METHOD(request->login.method));
+		MUST(auth_takes_token(request->login.method));
+		MUST(memchr(request->login.user, '\0', REQUEST_TEXT_MAX));
+		MUST(request->login.method == AUTH_OAUTHBEARER || *request->login.user);
+		MUST(memchr(request->token.text, '\0', OAUTH_TOKEN_MAX));
+		check_token(request->token.text);
 		return 0;
 	case REQUEST_SALT:
 		MUST(monitor.challenges++ < REQUEST_CHALLENGES);
@@ -250,7 +274,8 @@ int reply_receive(int socket, struct reply *reply, int *fd)
 	}
 	MUST(monitor.is_asked);
 	monitor.is_asked = false;
-	if ((asked->kind == REQUEST_LOGIN || asked->kind == REQUEST_SALT)
+	if ((asked->kind == REQUEST_LOGIN || asked->kind == REQUEST_SALT
+		    || asked->kind == REQUEST_TOKEN)
 		&& strcmp(asked->login.user, "dead") == 0)
 		monitor.dead = true;
 	if (monitor.dead)
@@ -261,7 +286,8 @@ int reply_receive(int socket, struct reply *reply, int *fd)
 		strcpy(reply->challenge, "<1@host>");
 	else if (asked->kind == REQUEST_SALT)
 		answer_salt(asked->login.user, reply);
-	else if (asked->kind == REQUEST_LOGIN || asked->kind == REQUEST_PROOF)
+	else if (asked->kind == REQUEST_LOGIN || asked->kind == REQUEST_PROOF
+		|| asked->kind == REQUEST_TOKEN)
 		answer_login(asked->login.user, reply, fd);
 	else if (asked->kind == REQUEST_COMMIT)
 		answer_commit(reply);
@@ -524,11 +550,13 @@ static void check_replies(void)
 
 static void run(bool local, bool has_tls)
 {
-	static char hostname[] = "host";
+	static char hostname[] = "host", scope[] = "scope", url[] = "https://host/";
 	struct conf conf = {.hostname = hostname,
 		.plaintext = {{.kind = NETWORK_LOCAL}},
 		.plaintext_count = 1,
 		.certificate_count = has_tls,
+		.oauth_scope = scope,
+		.oauth_discovery = url,
 		.auth_timeout = 60,
 		.idle_timeout = 600};
 	struct peer peer = {"127.0.0.1", {.local = local}};

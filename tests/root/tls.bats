@@ -236,6 +236,38 @@ keys() {
 }
 
 # bats test_tags=plain
+@test "tokens: neither process has one in its memory after a verdict" {
+	printf '#!/bin/sh\ncase $(cat <&3) in right-*) echo joe ;; *) exit 1 ;; esac\n' >"$T/verify"
+	chmod 755 "$T/verify"
+	configure_tls rsa ec -- 'auth_timeout 600' "oauth $T/verify"
+	start_listening_tls
+	keys <<-'E'
+		right, wrong = b"right-one.q7Zt0Wk3Xs9Vb5Nn1Mf8Ld2Hc6Jg4", b"wrong-one.t2Rr8Yp5Uo0Ie3Wa9Qs6Dz1Fx7Cv4"
+		def pieces_of(token):
+		    encoded = [base64.b64encode(token[i:])[:40] for i in range(3)]
+		    return [token, token[7:], token[20:], *encoded]
+		def bearer(token):
+		    return base64.b64encode(b"n,a=joe,\1auth=Bearer " + token + b"\1\1")
+		def xoauth2(token):
+		    return base64.b64encode(b"user=joe\1auth=Bearer " + token + b"\1\1")
+		for tls in False, True:
+		    client = Client(server, tls_port if tls else port, tls)
+		    def nobody_has(pieces, *when):
+		        for process in client.session, client.monitor:
+		            found = [piece for piece in pieces if found_in(process, [piece])]
+		            assert not found, (tls, process == client.session, *when, found)
+		    assert client.say(b"AUTH OAUTHBEARER " + bearer(wrong))[0].startswith(b"+ ")
+		    nobody_has(pieces_of(wrong), "denied")
+		    assert client.say(b"AQ==")[0].startswith(b"-ERR [AUTH]")
+		    assert client.say(b"AUTH XOAUTH2", xoauth2(wrong))[1].startswith(b"+ ")
+		    nobody_has(pieces_of(wrong), "denied again")
+		    assert client.say(b"", b"AUTH OAUTHBEARER " + bearer(right))[1].startswith(b"+OK")
+		    nobody_has(pieces_of(right) + pieces_of(wrong), "right")
+		    client.quit(server)
+	E
+}
+
+# bats test_tags=plain
 @test "passwords: the check finds what a session does have" {
 	start_listening
 	keys <<-'E'
