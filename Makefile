@@ -118,6 +118,7 @@ install: all
 	$(INSTALL) -m 755 conformance/pop3conform $(DESTDIR)$(DOCDIR)/conformance/pop3conform
 	$(INSTALL) -m 644 conformance/dovecot.expected $(DESTDIR)$(DOCDIR)/conformance
 	$(INSTALL) -m 644 dist/pop3d.conf $(DESTDIR)$(EXAMPLEDIR)/pop3d.conf
+	$(INSTALL) -m 755 dist/oauth-jwt dist/oauth-introspect $(DESTDIR)$(EXAMPLEDIR)
 	$(FILL) dist/inetd.conf >$(DESTDIR)$(EXAMPLEDIR)/inetd.conf
 	for unit in $(UNITS); do $(FILL) dist/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
 	test -e $(XINETD) || { $(FILL) dist/xinetd.conf >$(XINETD); }

@@ -45,6 +45,7 @@ load helper
 		lib/systemd/system/pop3d@.service lib/systemd/system/pop3d-fork.service; do
 		[ -s "$T/root/usr/local/$file" ] || fail "$file"
 	done
+	for file in oauth-jwt oauth-introspect; do [ -x "$T/root/usr/local/share/doc/pop3d/examples/$file" ]; done
 	[ -s "$T/root/etc/xinetd.d/pop3d" ] && [ -s "$T/root/etc/fail2ban/filter.d/pop3d.conf" ]
 	run ! grep -r '@[A-Z]*@' "$T/root/usr/local/lib/systemd" "$T/root/etc"
 	[ -d "$T/root/usr/local/lib/pop3d/empty" ] && [ -z "$(ls -A "$T/root/usr/local/lib/pop3d/empty")" ]

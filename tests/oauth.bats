@@ -689,3 +689,249 @@ broken() {
 		S~ \+OK .*
 	E
 }
+
+# An identity server: its folder is $T/id; `token PARAMETERS` and `opaque PARAMETERS` are what it issues.
+
+start_identity() {
+	mkdir "$T/id"
+	"$TESTS/identity" "$T/id" 3>&- &
+	PIDS="$PIDS $!"
+	wait_for test -e "$T/id/port"
+	printf 'mail:s:cr%%t\n' >"$T/id/client"
+	INTROSPECTION=http://127.0.0.1:$(cat "$T/id/port")/introspect
+}
+
+issue() {
+	curl -sSg "http://127.0.0.1:$(cat "$T/id/port")/$1?${2:-}"
+}
+
+configure_jwt() {
+	configure "oauth $TOP/dist/oauth-jwt --jwks $T/id/jwks.json --issuer https://id.example.org --audience pop3 --claim username" "$@"
+}
+
+# judge STATUS TOKEN ARGUMENT...: by dist/oauth-jwt alone.
+judge() {
+	local status=$1 token=$2
+	shift 2
+	run "-$status" "$TOP/dist/oauth-jwt" --jwks "$T/id/jwks.json" --issuer https://id.example.org --audience pop3 "$@" \
+		3< <(printf %s "$token")
+	[ "$status" != 0 ] || [ "$output" = joe ] || fail "said: $output"
+}
+
+@test "oauth-jwt: RS256 and ES256 that the issuer has signed, for us, now" {
+	local parameters token
+	start_identity
+	for parameters in '' key=ec 'aud=["web","pop3"]' nbf=1 email_verified=true 'expires=5&iat='; do
+		judge 0 "$(issue token "$parameters")" || fail "$parameters"
+	done
+	judge 0 "$(issue token 'email=&sub=joe')" --claim sub
+	judge 0 "$(issue token expires=-5)" --leeway 60
+	for parameters in expires=-1 exp= exp=x nbf=99999999999 iat=99999999999 iss=https://id.example.com iss= aud=web aud= \
+		'aud=["web"]' email= 'email=["joe"]' email=7 email_verified=false crit=exp; do
+		judge 1 "$(issue token "$parameters")" || fail "$parameters"
+	done
+	# Algorithms: the key says which, not the token.
+	for parameters in alg=none 'alg=none&sign=none' alg=None alg= alg=HS256 'alg=HS256&key=ec' 'alg=RS256&sign=HS256' \
+		alg=PS256 alg=RS512 'alg=ES256&sign=RS256' 'key=ec&alg=RS256&sign=ES256'; do
+		judge 1 "$(issue token "$parameters")" || fail "$parameters"
+	done
+	# Keys: of others, by the name of ours too; the shared secret in the file.
+	for parameters in key=foreign-rsa 'key=foreign-rsa&kid=rsa' key=foreign-ec 'key=foreign-ec&kid=ec' kid=ec kid=none kid= \
+		'kid=shared&alg=HS256'; do
+		judge 1 "$(issue token "$parameters")" || fail "$parameters"
+	done
+}
+
+@test "oauth-jwt: tampered with, cut off, or no JWT at all" {
+	start_identity
+	issue token >"$T/token"
+	issue token username=ann >"$T/other"
+	TOP=$TOP python <<-'P'
+		whole, other = (open(os.environ["T"] + "/" + name).read() for name in ("token", "other"))
+		def status(token):
+		    read, write = os.pipe()
+		    os.write(write, token.encode()), os.close(write)
+		    done = subprocess.run(["/bin/sh", "-c", f'exec "$0" "$@" 3<&{read}', os.environ["TOP"] + "/dist/oauth-jwt", "--jwks",
+		                           os.environ["T"] + "/id/jwks.json", "--issuer", "https://id.example.org", "--audience", "pop3"],
+		                          pass_fds=[read], capture_output=True)
+		    os.close(read)
+		    # What it says of that is nothing of the token's.
+		    assert not token or token[:20].encode() not in done.stderr, done.stderr
+		    return done.returncode
+		assert status(whole) == status(other) == 0
+		header, payload, signature = whole.split(".")
+		for token in (".".join(p) for p in ((header, other.split(".")[1], signature), (header, payload, other.split(".")[2]),
+		                                    (header, payload, ""), (header, payload), (payload, header, signature),
+		                                    (header, payload, signature, signature), ("", payload, signature))):
+		    assert status(token) == 1, token
+		for token in "", ".", "..", "x", "x.y.z", "=", b64("[" * 5000).decode() + ".x.x", "e30.e30.e30":
+		    assert status(token) == 1, token
+		for at in range(0, len(whole), len(whole) // 20):
+		    assert status(whole[:at]) == 1, at
+		    # (The last character of a part has bits that say nothing.)
+		    changed = whole[:at] + ("A" if whole[at] != "A" else "B") + whole[at + 1:]
+		    assert status(changed) == 1, at
+	P
+}
+
+@test "oauth-jwt: what is wrong with its arguments or its file is not the token's fault" {
+	local token
+	start_identity
+	token=$(issue token)
+	judge 2 "$token" --jwks "$T/none"
+	judge 2 "$token" --jwks "$CONF"
+	echo '{"keys": []}' >"$T/empty"
+	judge 2 "$token" --jwks "$T/empty"
+	echo '{"keys": [{"kty": "oct", "k": "c2hhcmVk", "kid": "rsa"}]}' >"$T/empty"
+	judge 2 "$token" --jwks "$T/empty"
+	judge 2 "$token" --nonsense
+	run -2 "$TOP/dist/oauth-jwt" --jwks "$T/id/jwks.json" --issuer https://id.example.org 3< <(printf %s "$token")
+	run -2 "$TOP/dist/oauth-jwt" --jwks "$T/id/jwks.json" --issuer https://id.example.org --audience pop3 3<&-
+	# In pop3d: that is no denial.
+	configure "oauth $TOP/dist/oauth-jwt --jwks $T/none --issuer x --audience y"
+	[ "$(says "$token" joe)" = "$BROKEN" ]
+	grep -q "oauth: FileNotFoundError: .*$T/none" "$LOG"
+	grep -q 'reason=oauth: exit status 2' "$LOG"
+}
+
+# introspects STATUS TOKEN ARGUMENT...: by dist/oauth-introspect alone.
+introspects() {
+	local status=$1 token=$2
+	shift 2
+	run "-$status" "$TOP/dist/oauth-introspect" --credentials "$T/id/client" "$@" 3< <(printf %s "$token")
+	[ "$status" != 0 ] || [ "$output" = joe ] || fail "said: $output"
+}
+
+@test "oauth-introspect: tokens that their issuer calls active, for us, now (RFC 7662)" {
+	local token
+	start_identity
+	token=$(issue opaque)
+	introspects 0 "$token" "$INTROSPECTION"
+	introspects 0 "$token" --audience pop3 "$INTROSPECTION"
+	introspects 0 "$token" --claim email "$INTROSPECTION"
+	introspects 0 "$(issue opaque 'aud=["web","pop3"]&scope=a%20b')" --audience pop3 --scope b "$INTROSPECTION"
+	introspects 0 "$(issue token)" --audience pop3 "$INTROSPECTION"
+	introspects 1 "$token" --audience web "$INTROSPECTION"
+	introspects 1 "$token" --scope b "$INTROSPECTION"
+	introspects 1 "$token" --claim sub "$INTROSPECTION"
+	introspects 1 "${token}x" "$INTROSPECTION"
+	introspects 1 "" "$INTROSPECTION"
+	introspects 1 "$(issue opaque active=false)" "$INTROSPECTION"
+	introspects 1 "$(issue opaque expires=-1)" "$INTROSPECTION"
+	introspects 1 "$(issue opaque nbf=99999999999)" "$INTROSPECTION"
+	introspects 1 "$(issue opaque aud=)" --audience pop3 "$INTROSPECTION"
+	introspects 1 "$(issue opaque 'username=["joe"]')" "$INTROSPECTION"
+}
+
+@test "oauth-introspect: a server that does not answer so, credentials that it does not know" {
+	local token path
+	start_identity
+	token=$(issue opaque)
+	for path in moved odd; do introspects 2 "$token" "${INTROSPECTION%/*}/$path"; done
+	introspects 2 "$token" --timeout 1 "${INTROSPECTION%/*}/slow"
+	introspects 2 "$token" "http://127.0.0.1:$(free_port)/"
+	introspects 2 "$token" http://id.example.org/
+	introspects 2 "$token" "file://$T/id/client"
+	introspects 2 "$token"
+	run -2 "$TOP/dist/oauth-introspect" --credentials "$T/id/client" "$INTROSPECTION" 3<&-
+	echo mail:other >"$T/id/client"
+	introspects 2 "$token" "$INTROSPECTION"
+	[[ $output == *401* && $output != *other* ]]
+	echo mail >"$T/id/client"
+	introspects 2 "$token" "$INTROSPECTION"
+	rm "$T/id/client"
+	introspects 2 "$token" "$INTROSPECTION"
+	# In pop3d.
+	printf 'mail:s:cr%%t\n' >"$T/id/client"
+	configure "oauth $TOP/dist/oauth-introspect --credentials $T/id/client ${INTROSPECTION%/*}/slow" 'oauth_timeout 1'
+	[ "$(says "$token" joe)" = "$BROKEN" ]
+	grep -q 'reason=oauth: no answer in time' "$LOG"
+	configure "oauth $TOP/dist/oauth-introspect --credentials $T/id/client $INTROSPECTION"
+	[[ $(says "$token" joe) == +OK* ]]
+	[[ $(says "$token" joe) == +OK* ]]
+	[ "$(says "$(issue opaque username=ann)" joe)" = "$ERROR" ]
+	run ! grep -qF "$token" "$LOG"
+}
+
+# Mail programs.
+
+curl_bearer() {
+	# shellcheck disable=SC2046
+	curl -sS --max-time 60 -u joe --oauth2-bearer "$TOKEN" \
+		$(choice '' "--ssl-reqd --cacert $PKI/ca.pem" "--cacert $PKI/ca.pem") "$@"
+}
+
+# (It takes OAUTHBEARER where that is offered, whatever --login-options says.)
+@test "curl logs in with OAUTHBEARER and XOAUTH2: in the clear, over STLS and TLS" {
+	local mechanism url TOKEN
+	three_messages
+	start_identity
+	make_certificates
+	for mechanism in OAUTHBEARER XOAUTH2; do
+		configure_tls rsa -- "mechanisms $mechanism" \
+			"oauth $TOP/dist/oauth-jwt --jwks $T/id/jwks.json --issuer https://id.example.org --audience pop3"
+		start_listening_tls
+		for OVER in plain stls tls; do
+			url=$(choice pop3 pop3 pop3s)://localhost:$(choice "$PORT" "$PORT" "$TLS_PORT")
+			TOKEN=$(issue token)
+			[ "$(curl_bearer -4 "$url/" | wc -l)" = 3 ]
+			[ "$(curl_bearer -4 --sasl-ir "$url/1" | sed -n '2s/\r//p')" = 'Subject: one' ]
+			TOKEN=$(issue token expires=-1)
+			run -67 curl_bearer -4 "$url/"
+			run -67 curl_bearer -4 --sasl-ir "$url/"
+		done
+		[ "$(grep -c "login .*user=joe method=$mechanism tls=-" "$T/listening")" = 2 ]
+		[ "$(grep -c "login .*user=joe method=$mechanism tls=1.3" "$T/listening")" = 4 ]
+		[ "$(grep -c "login-failed .*user=joe method=$mechanism reason=token\$" "$T/listening")" = 6 ]
+		stop_listening
+	done
+	nothing_is_left
+}
+
+@test "mpop logs in with oauthbearer and xoauth2: in the clear, over STLS and TLS" {
+	local method
+	three_messages
+	start_identity
+	make_certificates
+	configure_tls rsa -- "oauth $TOP/dist/oauth-jwt --jwks $T/id/jwks.json --issuer https://id.example.org --audience pop3"
+	start_listening_tls
+	for OVER in plain stls tls; do
+		for method in oauthbearer xoauth2; do
+			mkdir -p "$T/$OVER-$method"
+			mpop_configuration "$(choice "$PORT" "$PORT" "$TLS_PORT")" "$T/$OVER-$method" "$method" on
+			sed -i "s/password secret/password $(issue token key=ec)/" "$T/mpoprc"
+			rm -f "$T/mpop-uidls"
+			mpop -q -C "$T/mpoprc"
+			[ "$(find "$T/$OVER-$method" -type f | wc -l)" = 3 ]
+			sed -i "s/password .*/password $(issue token aud=web)/" "$T/mpoprc"
+			run ! mpop -q -C "$T/mpoprc"
+			[ "$(grep -c "login .*user=joe method=${method^^} tls=$(choice - 1.3 1.3)" "$T/listening")" = "$(choice 1 1 2)" ]
+		done
+	done
+	nothing_is_left
+}
+
+@test "Python's poplib logs in with OAUTHBEARER and XOAUTH2, as programs do that use it" {
+	three_messages
+	start_identity
+	make_certificates
+	configure_tls rsa -- "oauth $TOP/dist/oauth-introspect --credentials $T/id/client $INTROSPECTION"
+	start_listening_tls
+	TOKEN=$(issue opaque) python <<-'P'
+		import poplib
+		context = ssl.create_default_context(cafile=os.environ["PKI"] + "/ca.pem")
+		for over in "plain", "stls", "tls":
+		    for mechanism in "OAUTHBEARER", "XOAUTH2":
+		        if over == "tls":
+		            p = poplib.POP3_SSL("localhost", int(TLS_PORT), timeout=60, context=context)
+		        else:
+		            p = poplib.POP3("localhost" if over == "stls" else "127.0.0.1", int(PORT), timeout=60)
+		        if over == "stls":
+		            p.stls(context)
+		        assert mechanism in p.capa()["SASL"]
+		        p._shortcmd(f"AUTH {mechanism} " + b64(oauth_message(mechanism, "joe", os.environ["TOKEN"])).decode())
+		        assert p.stat() == (3, 124)
+		        p.quit()
+	P
+	nothing_is_left
+}
