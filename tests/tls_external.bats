@@ -269,7 +269,7 @@ s_client() {
 			c.quit()
 		P
 		[ "$expected" = in ] || grep -q "user=joe method=EXTERNAL reason=$expected" "$T/listening"
-		[ "$expected" != in ] || grep -q "user=joe method=PASS reason=\(locked\|password\|proof\)" "$T/listening"
+		[ "$expected" != in ] || grep -q "user=joe method=PASS reason=\(locked\|password\|proof\|scheme\)" "$T/listening"
 		stop_listening
 	done <<-E
 		in *
@@ -281,7 +281,7 @@ s_client() {
 		locked *!
 		locked !$(mkpasswd -m sha512crypt secret)
 		locked
-		scheme {SSHA}abc
+		in {SSHA}abc
 	E
 }
 
