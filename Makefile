@@ -32,17 +32,17 @@ POP3D_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wconve
 	-Wmissing-prototypes $(HARDEN_CFLAGS)
 POP3D_LDLIBS = -lcrypt -lmd -ldl
 
-OBJECTS = auth.o base64.o capa.o conf.o digest.o expire.o external.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
-	login.o maildrop.o marks.o memory.o message.o monitor.o name.o network.o oauth.o pop3d.o program.o quota.o \
+OBJECTS = auth.o base64.o capa.o conf.o conf_keys.o digest.o expire.o external.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
+	login.o maildrop.o marks.o memory.o message.o monitor.o monitor_login.o monitor_tls.o name.o network.o oauth.o pop3d.o program.o quota.o \
 	request.o sandbox.o sasl.o sasl_external.o sasl_oauth.o sasl_scram.o saslprep.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
-	users.o users_index.o wire.o
+	users.o users_check.o users_file.o users_index.o users_summary.o wire.o
 
 # -DPROOF in CPPFLAGS: see proof.h.
 OBJECTS += $(if $(findstring PROOF,$(CPPFLAGS)),proof.o)
 
 # Those that pop3passwd shares with pop3d are among the latter's.
 PASSWD_OBJECTS = ask.o output.o pop3passwd.o store.o users_edit.o users_index_write.o
-PASSWD_SHARED = auth.o base64.o conf.o digest.o lines.o log.o memory.o network.o saslprep.o scram.o users.o users_index.o
+PASSWD_SHARED = auth.o base64.o conf.o conf_keys.o digest.o lines.o log.o memory.o network.o saslprep.o scram.o users.o users_file.o users_index.o users_summary.o
 
 TLS_OBJECTS = certificate.o tls.o tls_client.o tls_handshake.o tls_ticket.o tls_transcript.o
 

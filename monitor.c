@@ -4,44 +4,27 @@
  * Whoever sends the requests may have been taken over by the client: each is checked for
  * its size (request.c), its place in the session, its numbers and its texts, and one that
  * is wrong ends the session. */
-#include "monitor.h"
+#include "monitor_request.h"
 #include "marks.h"
-#include "sandbox.h"
-#include "saslprep.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-/* After each failed login the answer comes this many seconds after the question, or a
- * multiple of them where the verdict took longer: its time tells nothing, and guessing is
- * slow. */
-static const unsigned delays[] = {1, 2, 4};
-
-#define TRIES (sizeof(delays) / sizeof(delays[0]))
-
 /* That is what a handshake takes. */
 #define SIGNATURES 1
 
-/* How long a session may take to do what it must do at once, in seconds. */
-#define PATIENCE 5
-
-/* Returns false where the session is to be ended. */
-typedef bool handler(struct monitor *m, struct request *request);
-
-static handler handle_stls, handle_sign, handle_ticket, handle_secured, handle_challenge,
-	handle_salt, handle_login, handle_transcript, handle_external, handle_open,
-	handle_recount, handle_marks, handle_commit, handle_end;
+static monitor_handler handle_open, handle_recount, handle_marks, handle_commit,
+	handle_end;
 
 #ifdef PROOF
 #include "proof.h"
-static handler handle_try;
+static monitor_handler handle_try;
 #endif
 
 #define AUTHORIZATION MONITOR_AUTHORIZATION
@@ -50,7 +33,7 @@ static handler handle_try;
 
 static const struct {
 	unsigned states;
-	handler *handle;
+	monitor_handler *handle;
 } handlers[REQUEST_KINDS] = {
 	[REQUEST_STLS] = {AUTHORIZATION, handle_stls},
 	[REQUEST_SIGN] = {AUTHORIZATION, handle_sign},
@@ -74,480 +57,25 @@ static const struct {
 #endif
 };
 
-/* A text with its end in it. */
-#define IS_TEXT(array) (memchr(array, '\0', sizeof(array)) != NULL)
-
-static bool reply_status(struct monitor *m, enum reply_status status)
+bool monitor_reply(struct monitor *m, enum reply_status status)
 {
 	struct reply reply = {.status = status};
 
 	return reply_send(m->session, &reply, -1) == 0;
 }
 
-static bool violation(struct monitor *m)
+bool monitor_violation(struct monitor *m)
 {
 	m->violated = true;
 	return false;
 }
 
-void monitor_close_connection(struct monitor *m)
-{
-	struct wire_ends *ends = &m->connection->ends;
-
-	if (ends->in >= 0)
-		close(ends->in);
-	if (ends->out >= 0)
-		close(ends->out);
-	ends->in = ends->out = -1;
-}
-
-/* TLS. */
-
-static bool handle_stls(struct monitor *m, struct request *request)
-{
-	(void)request;
-	if (m->secure || m->connection->ends.in < 0)
-		return violation(m);
-	if (!serve_load_tls(m->server, false))
-		return reply_status(m, REPLY_PERMANENT);
-	m->stls = true;
-	m->state = OVER;
-	return reply_status(m, REPLY_OK);
-}
-
-static bool handle_sign(struct monitor *m, struct request *request)
-{
-	struct reply reply = {.status = REPLY_OK};
-	char why[LOG_LINE_MAX];
-
-	if (!m->secure || m->signatures == 0 || request->sign.length > TLS_SIGN_MAX)
-		return violation(m);
-	m->signatures--;
-	reply.sign.length = (uint32_t)tls_load(why)->sign(
-		m->server->tls, &request->sign, reply.sign.signature);
-	external_signed(
-		&m->external, &request->sign, reply.sign.signature, reply.sign.length);
-	return reply_send(m->session, &reply, -1) == 0;
-}
-
-static bool handle_ticket(struct monitor *m, struct request *request)
-{
-	struct reply reply = {.status = REPLY_OK};
-	char why[LOG_LINE_MAX];
-	bool sent;
-
-	if (!m->secure || m->tickets == 0)
-		return violation(m);
-	m->tickets--;
-	memcpy(reply.ticket.name, request->ticket.name, TLS_TICKET_NAME);
-	reply.ticket.found = tls_load(why)->ticket(m->server->tls,
-		request->ticket.fresh != 0, reply.ticket.name, &reply.ticket.keys);
-	sent = reply_send(m->session, &reply, -1) == 0;
-	explicit_bzero(&reply, sizeof(reply));
-	return sent;
-}
-
-/* The words are the session's; what they can do is mislead a reader of the log. */
-static bool handle_secured(struct monitor *m, struct request *request)
-{
-	const struct tls_outcome *outcome = &request->secured.outcome;
-	char subject[LOG_QUOTE_SIZE], why[LOG_LINE_MAX];
-
-	if (!m->secure || m->secured || !IS_TEXT(outcome->subject))
-		return violation(m);
-	m->secured = true;
-	m->outcome = *outcome;
-	if (!request->secured.done)
-		log_line(LOG_INFO, "tls-failed address=%s: %s",
-			m->connection->peer.address,
-			tls_load(why)->reason(outcome->error));
-	else if (outcome->subject[0])
-		log_line(LOG_INFO, "certificate address=%s subject=%s",
-			m->connection->peer.address,
-			log_quote(subject, outcome->subject, strlen(outcome->subject)));
-	return true;
-}
-
-/* For the log. */
-static const char *tls_version(const struct monitor *m)
-{
-	if (!m->secured)
-		return "-";
-	return m->outcome.version >= 0x0304 ? "1.3" : "1.2";
-}
-
-/* No one who becomes a user takes the server's keys along, nor the connection. */
-static void forget_tls(struct monitor *m)
-{
-	char why[LOG_LINE_MAX];
-
-	monitor_close_connection(m);
-	if (m->server->tls)
-		tls_load(why)->forget(m->server->tls);
-	m->signatures = m->tickets = 0;
-}
-
-static void wait_until(struct timespec when)
-{
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL) == EINTR)
-		;
-}
-
-static bool deny(struct monitor *m, struct timespec asked)
-{
-	unsigned delay = delays[m->failures++];
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	do
-		asked.tv_sec += delay;
-	while (asked.tv_sec < now.tv_sec
-		|| (asked.tv_sec == now.tv_sec && asked.tv_nsec < now.tv_nsec));
-	wait_until(asked);
-	if (m->failures < TRIES)
-		return reply_status(m, REPLY_DENIED);
-	m->state = OVER;
-	return reply_status(m, REPLY_DENIED_LAST);
-}
-
-/* The log's words for an attempt. */
-static void log_attempt(const struct monitor *m, int priority, const char *event,
-	const struct request_login *login, const char *reason)
-{
-	log_line(priority, "%s address=%s user=%s method=%s reason=%s", event,
-		m->connection->peer.address, m->tried, auth_method_name(login->method),
-		reason);
-}
-
-/* Nothing more can be asked: the monitor may have become the user by now. */
-static bool refuse(struct monitor *m, const struct request *request,
-	enum reply_status status, const char *reason)
-{
-	bool usual = status == REPLY_IN_USE || status == REPLY_EARLY;
-	struct reply reply = {.status = status, .login.seconds = m->maildrop.seconds};
-
-	log_attempt(
-		m, usual ? LOG_INFO : LOG_ERR, "login-refused", &request->login, reason);
-	m->state = OVER;
-	return reply_send(m->session, &reply, -1) == 0;
-}
-
-static enum reply_status status_of(enum maildrop_status status)
-{
-	switch (status) {
-	case MAILDROP_OPEN:
-		return REPLY_OK;
-	case MAILDROP_IN_USE:
-		return REPLY_IN_USE;
-	case MAILDROP_EARLY:
-		return REPLY_EARLY;
-	case MAILDROP_PERMANENT:
-		return REPLY_PERMANENT;
-	default:
-		return REPLY_TEMPORARY;
-	}
-}
-
-/* Becomes the user and opens the maildrop.  `reason` tells why not. */
-static enum reply_status enter(
-	struct monitor *m, const struct account *account, const char *user, char *reason)
-{
-	const struct maildrop_manner manner = {
-		.login_delay = account->terms.login_delay,
-		.burst = m->server->conf.login_delay_burst,
-	};
-	char path[PATH_MAX];
-	const char *wrong = users_maildir(path, &m->server->conf, user, account);
-
-	if (wrong) {
-		snprintf(reason, LOG_LINE_MAX, "maildir: %s", wrong);
-		return REPLY_PERMANENT;
-	}
-	forget_tls(m);
-	if (sandbox_become(account, user) < 0) {
-		snprintf(reason, LOG_LINE_MAX, "can't become uid %lu: %s",
-			(unsigned long)account->uid, strerror(errno));
-		return REPLY_PERMANENT;
-	}
-	index_boot(); /* which stands elsewhere */
-	if (sandbox_maildir(path) < 0) {
-		snprintf(reason, LOG_LINE_MAX, "sandbox: %s", strerror(errno));
-		return REPLY_TEMPORARY;
-	}
-	m->terms = account->terms;
-	return status_of(maildrop_open(&m->maildrop, path, &manner, reason));
-}
-
-/* A session that does not answer, or does not listen, holds nobody up for long.  After the login
- * it may be busy with a message for hours. */
-static void set_patience(const struct monitor *m, int64_t receive, int64_t send)
+void monitor_set_patience(const struct monitor *m, int64_t receive, int64_t send)
 {
 	struct timeval in = {.tv_sec = receive}, out = {.tv_sec = send};
 
 	setsockopt(m->session, SOL_SOCKET, SO_RCVTIMEO, &in, sizeof(in));
 	setsockopt(m->session, SOL_SOCKET, SO_SNDTIMEO, &out, sizeof(out));
-}
-
-static bool grant(struct monitor *m, const struct request *request,
-	const unsigned char signature[DIGEST_MAX])
-{
-	const struct index_header *header = &m->maildrop.index.header;
-	struct reply reply = {.status = REPLY_OK};
-	int reader = maildrop_reader(&m->maildrop);
-	bool sent;
-
-	if (reader < 0)
-		return refuse(m, request, REPLY_TEMPORARY, strerror(errno));
-	m->count = reply.login.messages = header->count;
-	reply.login.octets = m->result.left_octets = header->octets;
-	memcpy(reply.login.signature, signature, DIGEST_MAX);
-	reply.login.terms = m->terms;
-	m->result.left = header->count;
-	m->marks_size = marks_size(m->count);
-	m->deleted_marks = marks_new(m->marks_size);
-	m->fetched_marks = marks_new(m->marks_size);
-	if (!m->deleted_marks || !m->fetched_marks)
-		log_fatal("out of memory");
-	m->state = TRANSACTION;
-	m->takeover.client = m->connection->client;
-	m->takeover.seconds = m->server->conf.takeover;
-	takeover_listen();
-	set_patience(m, 0, PATIENCE);
-	strcpy(m->user, m->tried);
-	log_line(LOG_INFO,
-		"login address=%s user=%s method=%s tls=%s messages=%" PRIu64
-		" octets=%" PRIu64,
-		m->connection->peer.address, m->user,
-		auth_method_name(request->login.method), tls_version(m), header->count,
-		header->octets);
-	sent = reply_send(m->session, &reply, reader) == 0;
-	close(reader);
-	return sent;
-}
-
-/* What the next login has to answer. */
-
-/* RFC 5034 s.4, RFC 4013.  A name that can't be prepared is nobody's who was looked for so. */
-static void prepare_name(struct request_login *login)
-{
-	char prepared[REQUEST_TEXT_MAX];
-
-	if (login->method >= AUTH_PLAIN
-		&& saslprep(prepared, sizeof(prepared), login->user))
-		memcpy(login->user, prepared, strlen(prepared) + 1);
-}
-
-/* Whoever asks for salts and proves nothing may be looking for names. */
-static void log_unanswered(struct monitor *m)
-{
-	if (!m->nonce[0])
-		return;
-	m->nonce[0] = '\0';
-	log_quote(m->tried, m->asked.user, strlen(m->asked.user));
-	log_attempt(m, LOG_NOTICE, "login-failed", &m->asked, "unanswered");
-}
-
-/* Whether this session may log in so, now. */
-static bool may_use(const struct monitor *m, uint32_t method)
-{
-	return method < AUTH_METHODS && (m->offers & AUTH_METHOD(method))
-		&& (m->secure
-			|| (!auth_is_bound(method)
-				&& (!auth_sends_secret(method)
-					|| conf_plaintext(&m->server->conf,
-						&m->connection->peer.at))));
-}
-
-static bool handle_challenge(struct monitor *m, struct request *request)
-{
-	struct reply reply = {.status = REPLY_OK};
-
-	(void)request;
-	if (m->challenges == 0)
-		return violation(m);
-	m->challenges--;
-	log_unanswered(m);
-	if (auth_timestamp(m->challenge, m->server->conf.hostname) < 0) {
-		m->challenge[0] = '\0';
-		reply.status = REPLY_TEMPORARY;
-	}
-	memcpy(reply.challenge, m->challenge, sizeof(m->challenge));
-	return reply_send(m->session, &reply, -1) == 0;
-}
-
-static bool handle_salt(struct monitor *m, struct request *request)
-{
-	const struct auth_attempt attempt = {
-		.conf = &m->server->conf,
-		.users = &m->users,
-		.method = request->login.method,
-		.user = request->login.user,
-	};
-	struct reply reply = {.status = REPLY_OK};
-	unsigned char random[REQUEST_NONCE_MAX / 4 * 3];
-	char reason[LOG_LINE_MAX] = "";
-
-	if (m->challenges == 0 || !may_use(m, request->login.method)
-		|| !auth_is_scram(request->login.method) || !IS_TEXT(request->login.user))
-		return violation(m);
-	m->challenges--;
-	log_unanswered(m);
-	prepare_name(&request->login);
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return reply_status(m, REPLY_TEMPORARY);
-	base64_encode(m->nonce, random, sizeof(random));
-	memcpy(reply.salt.nonce, m->nonce, sizeof(m->nonce));
-	m->asked.method = request->login.method;
-	memcpy(m->asked.user, request->login.user, sizeof(m->asked.user));
-	if (!auth_salt(&attempt, &reply.salt.salt, reason)) {
-		m->nonce[0] = '\0';
-		log_quote(m->tried, attempt.user, strlen(attempt.user));
-		return refuse(m, request, REPLY_PERMANENT, reason);
-	}
-	return reply_send(m->session, &reply, -1) == 0;
-}
-
-/* A challenge is good for one answer.  That it stands in an AuthMessage makes the proof a new one:
- * the monitor need not know the rest of that. */
-static bool take_challenge(
-	struct monitor *m, const struct request *request, struct auth_attempt *attempt)
-{
-	static char challenge[AUTH_TIMESTAMP_MAX];
-	bool good = true;
-
-	switch (attempt->method) {
-	case AUTH_APOP:
-		attempt->challenge = m->timestamp;
-		break;
-	case AUTH_CRAM_MD5:
-		memcpy(challenge, m->challenge, sizeof(challenge));
-		attempt->challenge = challenge;
-		good = challenge[0] != '\0';
-		m->challenge[0] = '\0';
-		break;
-	default:
-		if (!auth_is_scram(attempt->method))
-			break;
-		attempt->challenge = request->proof.message;
-		good = IS_TEXT(request->proof.message) && m->nonce[0]
-			&& strstr(request->proof.message, m->nonce);
-		m->nonce[0] = '\0';
-	}
-	return good;
-}
-
-static uint32_t kind_of(enum auth_method method)
-{
-	if (auth_is_scram(method))
-		return REQUEST_PROOF;
-	if (method == AUTH_EXTERNAL)
-		return REQUEST_EXTERNAL;
-	return auth_takes_token(method) ? REQUEST_TOKEN : REQUEST_LOGIN;
-}
-
-static bool login_is_sound(const struct monitor *m, const struct request *request)
-{
-	const struct request_login *login = &request->login;
-
-	if (!may_use(m, login->method) || request->kind != kind_of(login->method)
-		|| !IS_TEXT(login->user))
-		return false;
-	if (request->kind == REQUEST_TOKEN)
-		return IS_TEXT(request->token.text)
-			&& oauth_is_token(request->token.text);
-	return !auth_takes_password(login->method) || IS_TEXT(login->secret);
-}
-
-static void wipe_secrets(struct request *request)
-{
-	if (request->kind == REQUEST_TOKEN)
-		explicit_bzero(request->token.text, sizeof(request->token.text));
-	else if (request->kind != REQUEST_EXTERNAL)
-		explicit_bzero(request->login.secret, sizeof(request->login.secret));
-}
-
-static bool judge(struct monitor *m, struct request *request,
-	struct auth_attempt *attempt, struct timespec asked)
-{
-	static struct account account;
-	unsigned char signature[DIGEST_MAX] = {0};
-	char reason[LOG_LINE_MAX] = "", named[AUTH_NAME_MAX] = "";
-	enum auth_verdict verdict;
-	enum reply_status status;
-	const char *user;
-
-	if (request->kind == REQUEST_TOKEN)
-		verdict = oauth_check(attempt, &m->server->user, named, &account, reason);
-	else
-		verdict = auth_check(attempt, &account, signature, reason);
-	wipe_secrets(request);
-	user = *attempt->user ? attempt->user : named;
-	log_quote(m->tried, user, strlen(user));
-	if (verdict == AUTH_DENIED) {
-		log_attempt(m, LOG_NOTICE, "login-failed", &request->login, reason);
-		return deny(m, asked);
-	}
-	if (verdict == AUTH_BROKEN)
-		return refuse(m, request, REPLY_PERMANENT, reason);
-	if (verdict == AUTH_UNSURE)
-		return refuse(m, request, REPLY_TEMPORARY, reason);
-	status = enter(m, &account, user, reason);
-	if (status != REPLY_OK)
-		return refuse(m, request, status, reason);
-	return grant(m, request, signature);
-}
-
-/* A proof and a token begin as a login does. */
-static bool handle_login(struct monitor *m, struct request *request)
-{
-	struct auth_attempt attempt = {
-		.conf = &m->server->conf,
-		.users = &m->users,
-		.method = request->login.method,
-		.user = request->login.user,
-		.secret = request->kind == REQUEST_TOKEN ? request->token.text
-							 : request->login.secret,
-	};
-	struct timespec asked;
-
-	if (!login_is_sound(m, request) || !take_challenge(m, request, &attempt))
-		return violation(m);
-	clock_gettime(CLOCK_MONOTONIC, &asked);
-	prepare_name(&request->login);
-	return judge(m, request, &attempt, asked);
-}
-
-static bool handle_transcript(struct monitor *m, struct request *request)
-{
-	if (!m->secure || !(m->offers & AUTH_METHOD(AUTH_EXTERNAL))
-		|| !external_take(&m->external, request->number, request->piece.data,
-			request->piece.length))
-		return violation(m);
-	return true;
-}
-
-/* RFC 4422 A.: who does not say who it is, is whom the certificate names. */
-static bool handle_external(struct monitor *m, struct request *request)
-{
-	struct external *e = &m->external;
-	const char *user = request->login.user;
-	struct auth_attempt attempt
-		= {.conf = &m->server->conf, .users = &m->users, .method = AUTH_EXTERNAL};
-	char reason[LOG_LINE_MAX];
-	struct timespec asked;
-
-	if (!login_is_sound(m, request) || e->proof.length == 0
-		|| request->number != e->proof.length)
-		return violation(m);
-	clock_gettime(CLOCK_MONOTONIC, &asked);
-	prepare_name(&request->login);
-	log_quote(m->tried, user, strlen(user));
-	if (!e->checked
-		&& !external_check(e, m->server, m->connection->peer.address, reason))
-		return refuse(m, request, REPLY_TEMPORARY, reason);
-	attempt.user = *user ? user : e->name;
-	attempt.secret = e->name;
-	return judge(m, request, &attempt, asked);
 }
 
 static bool handle_open(struct monitor *m, struct request *request)
@@ -564,7 +92,7 @@ static bool handle_open(struct monitor *m, struct request *request)
 	bool sent;
 
 	if (request->number >= m->count)
-		return violation(m);
+		return monitor_violation(m);
 	status = maildrop_message(&m->maildrop, request->number, &fd);
 	if (status == MESSAGE_UNREADABLE)
 		log_line(LOG_WARNING,
@@ -581,7 +109,7 @@ static bool handle_open(struct monitor *m, struct request *request)
 static bool handle_recount(struct monitor *m, struct request *request)
 {
 	if (request->number >= m->count)
-		return violation(m);
+		return monitor_violation(m);
 	maildrop_recount(&m->maildrop, request->number);
 	return true;
 }
@@ -594,7 +122,7 @@ static bool handle_marks(struct monitor *m, struct request *request)
 	size_t length = REQUEST_MARKS;
 
 	if (request->number > m->marks_size / REQUEST_MARKS || at >= m->marks_size)
-		return violation(m);
+		return monitor_violation(m);
 	if (length > m->marks_size - at)
 		length = m->marks_size - at;
 	memcpy(marks + at, request->marks, length);
@@ -648,7 +176,7 @@ static bool handle_commit(struct monitor *m, struct request *request)
 static bool handle_end(struct monitor *m, struct request *request)
 {
 	if (request->end.reason == END_STLS && !m->stls)
-		return violation(m);
+		return monitor_violation(m);
 	m->end = *request;
 	m->state = OVER;
 	return false;
@@ -657,7 +185,7 @@ static bool handle_end(struct monitor *m, struct request *request)
 #ifdef PROOF
 static bool handle_try(struct monitor *m, struct request *request)
 {
-	return reply_status(m, (enum reply_status)proof_try(request->login.user));
+	return monitor_reply(m, (enum reply_status)proof_try(request->login.user));
 }
 #endif
 
@@ -701,10 +229,10 @@ static bool serve_request(struct monitor *m)
 	case REQUEST_INTERRUPTED:
 		return !give_way(m);
 	default:
-		return violation(m);
+		return monitor_violation(m);
 	}
 	if (request.kind >= REQUEST_KINDS || !(handlers[request.kind].states & m->state))
-		more = violation(m);
+		more = monitor_violation(m);
 	else
 		more = handlers[request.kind].handle(m, &request);
 	explicit_bzero(&request, sizeof(request));
@@ -715,7 +243,7 @@ static bool serve_request(struct monitor *m)
  * killed: here, or by who started this process, or by the kernel. */
 static const char *end_of_process(const struct monitor *m, pid_t session, char text[40])
 {
-	const struct timespec patience = {PATIENCE, 0};
+	const struct timespec patience = {MONITOR_PATIENCE, 0};
 	sigset_t child;
 	int status = 0;
 	pid_t ended;
@@ -812,13 +340,14 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 	m->challenge[0] = m->nonce[0] = '\0';
 	external_start(&m->external);
 	m->end.kind = 0;
-	set_patience(
-		m, (m->connection->deadline - wire_now()) / 1000 + PATIENCE, PATIENCE);
+	monitor_set_patience(m,
+		(m->connection->deadline - wire_now()) / 1000 + MONITOR_PATIENCE,
+		MONITOR_PATIENCE);
 	if (hello(m)) {
 		while (serve_request(m))
 			;
 	}
-	log_unanswered(m);
+	monitor_log_unanswered(m);
 	/* Before the wait: the session may have been ended for what it asked. */
 	maildrop_close(&m->maildrop);
 	close(socket);
@@ -826,7 +355,7 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 	process = end_of_process(m, session, text);
 	if (m->stls && m->end.kind == REQUEST_END && m->end.end.reason == END_STLS)
 		return true;
-	forget_tls(m);
+	monitor_forget_tls(m);
 	log_end(m, process);
 	return false;
 }

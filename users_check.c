@@ -55,6 +55,7 @@ static const char *check_line(const struct conf *conf, char *line, void **names)
 	char *field[USERS_FIELDS], path[PATH_MAX], prepared[LINES_MAX];
 	const char *wrong;
 	char *name, **known;
+	bool is_new;
 
 	if (!strchr(line, ':'))
 		return "must be name:password:uid:gid:gecos:home:shell:extra";
@@ -66,10 +67,11 @@ static const char *check_line(const struct conf *conf, char *line, void **names)
 		return "SASL finds the name only as SASLprep (RFC 4013) has it";
 	name = strdup(field[USERS_FIELD_NAME]);
 	known = name ? tsearch(name, names, compare_names) : NULL;
-	if (known && *known != name) {
+	is_new = known && *known == name;
+	if (!is_new)
 		free(name);
+	if (known && !is_new)
 		return "the name is in the file already: only its first line counts";
-	}
 	wrong = users_file_parse(field, &account);
 	if (!wrong)
 		wrong = check_password(account.password);

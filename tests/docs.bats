@@ -27,7 +27,7 @@ load helper
 	[ "$status" = 0 ] || fail "$output"
 	for word in auth_timeout:60 idle_timeout:600 max_connections:1000 max_per_address:50; do
 		grep -q "^#${word%:*} ${word#*:}$" "$TOP/dist/pop3d.conf"
-		grep -q "\"${word%:*}\", \"${word#*:}\"" "$TOP/conf.c"
+		grep -q "\"${word%:*}\", \"${word#*:}\"" "$TOP/conf_keys.c"
 		sed -n "/^\.It Ic ${word%:*}/,/^\.It/p" "$TOP/man/pop3d.conf.5" |
 			grep -q "default is ${word#*:}[.;]"
 	done
