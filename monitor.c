@@ -246,17 +246,17 @@ static const char *end_of_process(const struct monitor *m, pid_t session, char t
 	const struct timespec patience = {MONITOR_PATIENCE, 0};
 	sigset_t child;
 	int status = 0;
-	pid_t ended;
+	pid_t ended = 0;
 
 	if (m->violated)
 		kill(session, SIGKILL);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
-	/* Asked first: the signal may have been taken by who waited for another process. */
-	while ((ended = waitpid(session, &status, WNOHANG)) == 0) {
+	do {
 		if (sigtimedwait(&child, NULL, &patience) < 0 && errno == EAGAIN)
 			break;
-	}
+		ended = waitpid(session, &status, WNOHANG);
+	} while (ended == 0);
 	if (ended != session) {
 		kill(session, SIGKILL);
 		return "lost";

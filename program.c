@@ -357,6 +357,8 @@ struct program_result program_run(const struct program *program)
 	}
 	for (i = 0; i < FDS; i++)
 		close_end(&run, i);
+	/* What has been taken was not only ours. */
+	raise(SIGCHLD);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	program->output[run.result.length] = '\0';
 	return run.result;

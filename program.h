@@ -40,8 +40,8 @@ struct program_result {
 };
 
 /* Comes back at the latest when the time is over; of the program's process group nothing is left
- * then.  SIGPIPE is ignored (pop3d.c), SIGCHLD blocked meanwhile, and taken: who waits for
- * another process asks waitpid(2) before the signal. */
+ * then.  SIGPIPE is ignored (pop3d.c).  SIGCHLD is blocked meanwhile, and comes once more afterwards: for
+ * whoever waits for another process by it, which may have ended too. */
 struct program_result program_run(const struct program *program);
 
 /* The result in words. */
