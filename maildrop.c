@@ -74,15 +74,25 @@ static bool try_lock(struct maildrop *m)
 	return flock(m->dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
-static bool lock(struct maildrop *m, bool patient)
+/* Whether who asks for the lock would be refused for being early: then nobody is to make way. */
+static bool is_early(const struct maildrop *m, const struct maildrop_manner *manner)
+{
+	struct stat status;
+	time_t now = time(NULL);
+
+	return fstat(m->lock, &status) == 0 && status.st_mtime <= now
+		&& status.st_mtime + (time_t)manner->login_delay > now;
+}
+
+static bool lock(struct maildrop *m, const struct maildrop_manner *manner)
 {
 	const struct timespec pause = {0, LOCK_PAUSE_NS};
 	int tries;
 
 	for (tries = 1; !try_lock(m); tries++) {
-		if (!patient || tries == LOCK_TRIES)
+		if (manner->no_login || tries == LOCK_TRIES)
 			return false;
-		if (m->lock >= 0)
+		if (m->lock >= 0 && !is_early(m, manner))
 			takeover_ask(m->lock);
 		nanosleep(&pause, NULL);
 	}
@@ -331,7 +341,7 @@ enum maildrop_status maildrop_open(struct maildrop *m, const char *path,
 		return open_absent(m, path, why);
 	if (m->dir < 0)
 		return fail(why, path, "", errno);
-	if (!lock(m, !manner->no_login)) {
+	if (!lock(m, manner)) {
 		snprintf(why, LOG_LINE_MAX, "%s: in use", path);
 		m->seconds = seconds_in_use(m);
 		status = MAILDROP_IN_USE;

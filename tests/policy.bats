@@ -594,6 +594,20 @@ time.sleep(600)' "$PORT" >"$T/holder" 3>&- &
 	done
 }
 
+@test "takeover: nobody makes way for who would be refused for LOGIN-DELAY" {
+	three_messages
+	configure 'takeover 1' 'login_delay 600'
+	start_listening
+	holder
+	sleep 2
+	run ! lets_next_in
+	run ! lets_next_in
+	run ! grep -q out "$T/holder"
+	touch -d '11 minutes ago' "$MAILDIR/pop3d.lock"
+	wait_for lets_next_in
+	wait_for grep -q out "$T/holder"
+}
+
 @test "takeover: SIGURG from who does not want the maildrop is nothing, nor a lock without it" {
 	three_messages
 	configure 'takeover 1'
