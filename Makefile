@@ -11,6 +11,7 @@ EXAMPLEDIR = $(DOCDIR)/examples
 UNITDIR = $(PREFIX)/lib/systemd/system
 SYSCONFDIR = /etc
 XINETD = $(DESTDIR)$(SYSCONFDIR)/xinetd.d/pop3d
+PAM_SERVICE = $(DESTDIR)$(SYSCONFDIR)/pam.d/pop3d
 INSTALL = install
 FILL = umask 022 && sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e '/@HARDENING@/r dist/hardening.conf' -e '/@HARDENING@/d'
 UNITS = pop3d.socket pop3d@.service pop3s.socket pop3s@.service \
@@ -32,10 +33,17 @@ POP3D_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wconve
 	-Wmissing-prototypes $(HARDEN_CFLAGS)
 POP3D_LDLIBS = -lcrypt -lmd -ldl
 
-OBJECTS = auth.o base64.o capa.o conf.o conf_keys.o digest.o expire.o external.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
+OBJECTS = aside.o auth.o base64.o capa.o checkpassword.o conf.o conf_keys.o digest.o expire.o external.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
 	login.o maildrop.o marks.o memory.o message.o monitor.o monitor_login.o monitor_tls.o name.o network.o oauth.o pop3d.o program.o quota.o \
 	request.o sandbox.o sasl.o sasl_external.o sasl_oauth.o sasl_scram.o saslprep.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
 	users.o users_check.o users_file.o users_index.o users_summary.o wire.o
+
+# PAM=no: without `users pam`.  It takes a header only: the library is loaded where it is used.
+PAM = $(if $(wildcard /usr/include/security/pam_appl.h),yes,no)
+ifeq ($(PAM),yes)
+OBJECTS += pam.o
+POP3D_CPPFLAGS += -DWITH_PAM
+endif
 
 # -DPROOF in CPPFLAGS: see proof.h.
 OBJECTS += $(if $(findstring PROOF,$(CPPFLAGS)),proof.o)
@@ -122,6 +130,10 @@ install: all
 	$(FILL) dist/inetd.conf >$(DESTDIR)$(EXAMPLEDIR)/inetd.conf
 	for unit in $(UNITS); do $(FILL) dist/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
 	test -e $(XINETD) || { $(FILL) dist/xinetd.conf >$(XINETD); }
+ifeq ($(PAM),yes)
+	$(INSTALL) -d $(DESTDIR)$(SYSCONFDIR)/pam.d
+	test -e $(PAM_SERVICE) || $(INSTALL) -m 644 dist/pam.conf $(PAM_SERVICE)
+endif
 	$(INSTALL) -m 644 dist/fail2ban.conf \
 		$(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pop3d.conf
 
@@ -131,6 +143,7 @@ uninstall:
 		$(DESTDIR)$(MANDIR)/man5/pop3d.conf.5 $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) \
 		$(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d/pop3d.conf
 	! { $(FILL) dist/xinetd.conf | cmp -s - $(XINETD); } || rm -f $(XINETD)
+	! cmp -s dist/pam.conf $(PAM_SERVICE) || rm -f $(PAM_SERVICE)
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(LIBDIR)
 
 # pop3d-VERSION.tar.gz of what is committed.

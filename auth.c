@@ -21,6 +21,9 @@
 #define SCRAM_SHA_1 USERS_STORED(USERS_SCRAM_SHA_1)
 #define SCRAM_SHA_256 USERS_STORED(USERS_SCRAM_SHA_256)
 #define ANY (SECRET | USERS_STORED(USERS_HASH) | SCRAM_SHA_1 | SCRAM_SHA_256)
+#define CHECKED USERS_STORED(USERS_CHECKED)
+#define JUDGED USERS_STORED(USERS_JUDGED)
+#define PASSWORD (ANY | CHECKED | JUDGED)
 #define UNLOCKED (ANY | USERS_STORED(USERS_NONE) | USERS_STORED(USERS_UNKNOWN))
 
 typedef bool matcher(const struct auth_attempt *attempt, const struct account *account,
@@ -35,10 +38,10 @@ static const struct method {
 	matcher *matches;
 	const char *wrong; /* for the log */
 } methods[AUTH_METHODS] = {
-	[AUTH_PASS] = {"PASS", ANY, password_matches, "password"},
-	[AUTH_APOP] = {"APOP", SECRET, apop_matches, "digest"},
-	[AUTH_PLAIN] = {"PLAIN", ANY, password_matches, "password"},
-	[AUTH_LOGIN] = {"LOGIN", ANY, password_matches, "password"},
+	[AUTH_PASS] = {"PASS", PASSWORD, password_matches, "password"},
+	[AUTH_APOP] = {"APOP", SECRET | CHECKED, apop_matches, "digest"},
+	[AUTH_PLAIN] = {"PLAIN", PASSWORD, password_matches, "password"},
+	[AUTH_LOGIN] = {"LOGIN", PASSWORD, password_matches, "password"},
 	[AUTH_CRAM_MD5] = {"CRAM-MD5", SECRET, cram_matches, "digest"},
 	[AUTH_SCRAM_SHA_1]
 	= {"SCRAM-SHA-1", SECRET | SCRAM_SHA_1, scram_matches, "proof"},
@@ -91,11 +94,12 @@ static bool serves(const struct conf *conf, unsigned stored, enum auth_method m)
 		return conf->oauth != NULL;
 	if (m == AUTH_EXTERNAL)
 		return conf->tls_client_user != TLS_CLIENT_USER_NONE;
-	if (methods[m].stored == ANY)
+	if (auth_takes_password(m))
 		return true;
 	if (conf->mechanisms)
 		return (stored & methods[m].stored) != 0;
-	return stored && !(stored & ~methods[m].stored);
+	/* Not all commands know APOP, which clients take where it is offered. */
+	return stored && !(stored & ~(methods[m].stored & ~CHECKED));
 }
 
 unsigned auth_offers(const struct conf *conf, const struct users_summary *users)
@@ -407,19 +411,47 @@ static const char *denial(const struct auth_attempt *attempt,
 	return account->expired;
 }
 
+/* Nobody's password is empty, whatever a directory says to such a one. */
+static enum auth_verdict ask(const struct auth_attempt *attempt,
+	const struct conf_users *source, struct account *account, char *reason)
+{
+	if (!attempt->ask || !(methods[attempt->method].stored & (CHECKED | JUDGED))
+		|| (auth_takes_password(attempt->method) && !*attempt->secret))
+		return AUTH_DENIED;
+	return attempt->ask(attempt, source, account, reason);
+}
+
+/* Looks in all sources, in their order.  Returns false where one has given the `verdict` itself. */
+static bool search(const struct auth_attempt *attempt, struct account *account,
+	enum users_found *found, enum auth_verdict *verdict, char *reason)
+{
+	const char *user = attempt->named ? attempt->named : attempt->user;
+	size_t at = 0;
+
+	*found = USERS_ABSENT;
+	users_begin(attempt->conf, account);
+	if (!users_name_is_safe(user))
+		return true;
+	while ((*found = users_search(attempt->conf, &at, user, account, reason))
+		== USERS_ASK) {
+		*verdict = ask(attempt, &attempt->conf->users[at - 1], account, reason);
+		if (*verdict != AUTH_DENIED)
+			return false;
+	}
+	return true;
+}
+
 enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account *account,
 	unsigned char *signature, char *reason)
 {
-	const struct conf *conf = attempt->conf;
-	const char *user = attempt->named ? attempt->named : attempt->user;
-	enum users_found found = USERS_ABSENT;
+	enum users_found found;
 	enum auth_verdict verdict = AUTH_GRANTED;
 	const char *denied = NULL;
 	bool right;
 
-	memset(account, 0, sizeof(*account));
-	if (users_name_is_safe(user))
-		found = users_find(conf, user, account, reason);
+	if (!search(attempt, account, &found, &verdict, reason))
+		return verdict;
+	verdict = AUTH_GRANTED;
 	if (found == USERS_BROKEN) {
 		verdict = AUTH_BROKEN;
 	} else {
@@ -428,11 +460,13 @@ enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account 
 	}
 	if (denied) {
 		verdict = AUTH_DENIED;
-		snprintf(reason, LOG_LINE_MAX, "%s", denied);
+		/* Who was asked may know better than that it is nobody here. */
+		if (found != USERS_ABSENT || !*reason)
+			snprintf(reason, LOG_LINE_MAX, "%s", denied);
 	} else if (verdict == AUTH_GRANTED && account->broken) {
 		verdict = AUTH_BROKEN;
-		snprintf(reason, LOG_LINE_MAX, "%s:%u: %s", conf->users_file,
-			account->line, account->broken);
+		snprintf(reason, LOG_LINE_MAX, "%s:%u: %s", account->file, account->line,
+			account->broken);
 	}
 	explicit_bzero(account->password, sizeof(account->password));
 	explicit_bzero(account->stand_in, sizeof(account->stand_in));

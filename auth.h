@@ -51,11 +51,22 @@ enum auth_verdict {
 	AUTH_GRANTED,
 	AUTH_DENIED, /* the same whatever the reason: only the log tells */
 	AUTH_BROKEN, /* the system can't say: RFC 3206 SYS/PERM */
-	AUTH_UNSURE  /* nor can the command that judges tokens, now: SYS/TEMP */
+	AUTH_UNSURE  /* nor can who was asked, now: SYS/TEMP */
 };
+
+struct auth_attempt;
+struct server;
+
+/* Has a source judge an attempt that keeps its passwords to itself: USERS_ASK.  AUTH_GRANTED:
+ * `account` is whom it has let in; otherwise there may be a `reason`. */
+typedef enum auth_verdict auth_asker(const struct auth_attempt *attempt,
+	const struct conf_users *source, struct account *account, char *reason);
 
 struct auth_attempt {
 	const struct conf *conf;
+	auth_asker *ask;             /* NULL: nobody is asked */
+	const struct server *server; /* for that */
+	const char *address;         /* likewise: the client's; NULL where it has none */
 	const struct users_summary *users;
 	enum auth_method method;
 	const char

@@ -76,6 +76,21 @@ static void forget_listen(struct conf *conf)
 	}
 }
 
+void conf_forget_source(struct conf *conf)
+{
+	struct conf_users *users = &conf->users[--conf->users_count];
+
+	free(users->file);
+	free(users->words);
+	*users = (struct conf_users){USERS_SYSTEM, NULL, NULL};
+}
+
+static void forget_users(struct conf *conf)
+{
+	while (conf->users_count > 0)
+		conf_forget_source(conf);
+}
+
 static void forget_certificates(struct conf *conf)
 {
 	while (conf->certificate_count > 0) {
@@ -115,18 +130,21 @@ static bool is_of(const char *option, const char *key)
 static unsigned load_options(
 	struct conf *conf, const struct conf_source *source, conf_report *report)
 {
-	bool listens = source->listen_count > 0, certifies = false;
+	bool listens = source->listen_count > 0, certifies = false, users = false;
 	unsigned mistakes = 0;
 	size_t i;
 
 	for (i = 0; i < source->option_count; i++) {
 		listens |= is_of(source->options[i], "listen");
 		certifies |= is_of(source->options[i], "tls_certificate");
+		users |= is_of(source->options[i], "users");
 	}
 	if (listens)
 		forget_listen(conf);
 	if (certifies)
 		forget_certificates(conf);
+	if (users)
+		forget_users(conf);
 	for (i = 0; i < source->option_count; i++)
 		mistakes += load_option(conf, "-o", source->options[i], report);
 	for (i = 0; i < source->listen_count; i++) {
@@ -151,6 +169,24 @@ static unsigned check_tls(
 		report(source->tls ? "-T: there is no tls_certificate"
 				   : "listen: tls: there is no tls_certificate");
 	return wanted && conf->certificate_count == 0;
+}
+
+/* Whoever shares a user id and a home is not to share the mail. */
+static unsigned check_users(const struct conf *conf, conf_report *report)
+{
+	size_t i;
+
+	for (i = 0; i < conf->users_count; i++) {
+		const struct conf_users *users = &conf->users[i];
+
+		if (users->kind != USERS_PAM || !users->words[1]
+			|| strstr(conf->maildir, "%u") || strstr(conf->maildir, "%n"))
+			continue;
+		report("users: where PAM's users share one of the system's, `maildir` "
+		       "must have %u or %n");
+		return 1;
+	}
+	return 0;
 }
 
 /* EXTERNAL, likewise. */
@@ -182,7 +218,11 @@ unsigned conf_load(
 	mistakes = load_file(
 		conf, source->file ? source->file : CONF_FILE, !source->file, report);
 	mistakes += load_options(conf, source, report);
-	return mistakes + check_tls(conf, source, report) + check_external(conf, report);
+	/* Nobody has said: those of the system. */
+	if (conf->users_count == 0)
+		conf->users[conf->users_count++].kind = USERS_SYSTEM;
+	return mistakes + check_users(conf, report) + check_tls(conf, source, report)
+		+ check_external(conf, report);
 }
 
 void conf_free(struct conf *conf)
@@ -194,7 +234,7 @@ void conf_free(struct conf *conf)
 	free(conf->oauth);
 	free(conf->oauth_scope);
 	free(conf->oauth_discovery);
-	free(conf->users_file);
+	forget_users(conf);
 	free(conf->maildir);
 	free(conf->hostname);
 	free(conf->session_user);
@@ -216,6 +256,13 @@ const char *conf_maildir_check(const char *pattern)
 
 bool conf_programs(const struct conf *conf)
 {
+	size_t i;
+
+	for (i = 0; i < conf->users_count; i++) {
+		if (conf->users[i].kind == USERS_CHECKPASSWORD
+			|| conf->users[i].kind == USERS_PAM)
+			return true;
+	}
 	return conf->oauth != NULL;
 }
 

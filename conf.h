@@ -11,12 +11,13 @@
 
 #define CONF_FILE "/etc/pop3d.conf"
 #define CONF_LISTEN_MAX 16
+#define CONF_USERS_MAX 8
 #define CONF_OPTIONS_MAX 64
 #define CONF_CERTIFICATES_MAX 16
 #define CONF_NETWORKS_MAX 64
 #define CONF_OAUTH_TEXT_MAX 512
 
-enum users_kind { USERS_SYSTEM, USERS_FILE };
+enum users_kind { USERS_SYSTEM, USERS_FILE, USERS_CHECKPASSWORD, USERS_PAM };
 enum tls_client_user { TLS_CLIENT_USER_NONE, TLS_CLIENT_USER_CN, TLS_CLIENT_USER_EMAIL };
 enum tls_min { TLS_MIN_1_2, TLS_MIN_1_3 };
 enum sandbox_mode { SANDBOX_TRY, SANDBOX_REQUIRE };
@@ -27,6 +28,15 @@ struct conf_listen {
 	char *host;
 	char *port;
 	bool tls;
+};
+
+/* Where users are. */
+struct conf_users {
+	enum users_kind kind;
+	char *file; /* USERS_FILE: an absolute path */
+	/* USERS_CHECKPASSWORD: the command, as `oauth` below.  USERS_PAM: the service, and the user
+	 * of the system whom all of it share; or NULL. */
+	char **words;
 };
 
 /* PEM files, absolute paths. */
@@ -55,9 +65,10 @@ struct conf_access {
 
 /* Every string is owned by the configuration; conf_free() releases them. */
 struct conf {
-	enum users_kind users;
-	char *users_file; /* with USERS_FILE: an absolute path */
-	char *maildir;    /* a pattern: see conf_maildir() */
+	struct conf_users
+		users[CONF_USERS_MAX]; /* in the order in which they are asked */
+	size_t users_count;
+	char *maildir;                               /* a pattern: see conf_maildir() */
 	struct network plaintext[CONF_NETWORKS_MAX]; /* where passwords may come from */
 	size_t plaintext_count;
 	struct conf_access access[CONF_NETWORKS_MAX];
@@ -109,6 +120,7 @@ void conf_free(struct conf *conf);
 
 /* The names of the keys, for -V; NULL after the last. */
 const char *conf_key(unsigned number);
+const char *conf_source(unsigned number); /* what `users` knows, of this build */
 
 /* Whether it names programs to run before a login. */
 bool conf_programs(const struct conf *conf);

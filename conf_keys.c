@@ -36,7 +36,7 @@ static const struct key {
 	unsigned least, most;       /* of a number */
 	const char *const *choices; /* of an enumeration, in its order */
 } keys[] = {
-	{"users", "system", parse_users, 0, 0, 0, NULL},
+	{"users", NULL, parse_users, 0, 0, 0, NULL},
 	{"maildir", "~/Maildir", parse_maildir, 0, 0, 0, NULL},
 	{"plaintext", "local", parse_plaintext, 0, 0, 0, NULL},
 	{"allow", NULL, parse_access, 0, 0, 0, NULL},
@@ -81,22 +81,107 @@ void conf_set_string(char **field, const char *value)
 	*field = memory_copy(value);
 }
 
+/* The words of a command, and their array in front of them: one piece of memory. */
+static char **make_command(const char *value)
+{
+	size_t length = strlen(value), most = length / 2 + 2, count = 0;
+	char **words = memory_resize(NULL, most * sizeof(*words) + length + 1);
+	char *rest, *text = strcpy((char *)(words + most), value);
+
+	for (text = strtok_r(text, " \t", &rest); text;
+		text = strtok_r(NULL, " \t", &rest))
+		words[count++] = text;
+	words[count] = NULL;
+	return words;
+}
+
+#define SERVICE_CHARACTERS \
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+
+/* What stands behind the word, or NULL where there is another. */
+static const char *behind(const char *value, const char *word)
+{
+	size_t length = strlen(word);
+
+	if (strncmp(value, word, length) != 0
+		|| (value[length] && !strchr(" \t", value[length])))
+		return NULL;
+	return value + length + strspn(value + length, " \t");
+}
+
+static const char *parse_system(struct conf_users *users, const char *rest)
+{
+	(void)users;
+	return *rest ? "there is nothing to be said behind `system`" : NULL;
+}
+
+static const char *parse_file(struct conf_users *users, const char *rest)
+{
+	if (*rest != '/')
+		return "the path of the users file must begin with /";
+	conf_set_string(&users->file, rest);
+	return NULL;
+}
+
+static const char *parse_checkpassword(struct conf_users *users, const char *rest)
+{
+	if (*rest != '/')
+		return "the command's path must begin with /";
+	users->words = make_command(rest);
+	return NULL;
+}
+
+/* `[SERVICE [USER]]`. */
+static const char *parse_pam(struct conf_users *users, const char *rest)
+{
+	char **words;
+#ifndef WITH_PAM
+	return "this pop3d is built without PAM";
+#endif
+	words = users->words = make_command(*rest ? rest : "pop3d");
+	if (words[0][strspn(words[0], SERVICE_CHARACTERS)])
+		return "a service's name has letters, digits, `-` and `_`";
+	return words[1] && words[2] ? "must be `pam`, `pam SERVICE` or `pam SERVICE USER`"
+				    : NULL;
+}
+
+static const struct {
+	const char *word;
+	const char *(*parse)(struct conf_users *users, const char *rest);
+} sources[] = {
+	[USERS_SYSTEM] = {"system", parse_system},
+	[USERS_FILE] = {"file", parse_file},
+	[USERS_CHECKPASSWORD] = {"checkpassword", parse_checkpassword},
+	[USERS_PAM] = {"pam", parse_pam},
+};
+
+#ifdef WITH_PAM
+#define SOURCE_COUNT (USERS_PAM + 1)
+#else
+#define SOURCE_COUNT USERS_PAM
+#endif
+
 static const char *parse_users(struct conf *conf, const struct key *key, char *value)
 {
+	struct conf_users *users = &conf->users[conf->users_count];
+	const char *rest = NULL, *wrong;
+	size_t i;
+
 	(void)key;
-	if (strcmp(value, "system") == 0) {
-		conf->users = USERS_SYSTEM;
-		return NULL;
+	if (conf->users_count == CONF_USERS_MAX)
+		return "too many of these";
+	for (i = 0; i < sizeof(sources) / sizeof(sources[0]) && !rest; i++) {
+		rest = behind(value, sources[i].word);
+		users->kind = (enum users_kind)i;
 	}
-	if (strncmp(value, "file", 4) == 0 && (value[4] == ' ' || value[4] == '\t')) {
-		value += 4 + strspn(value + 4, " \t");
-		if (*value != '/')
-			return "the path of the users file must begin with /";
-		conf->users = USERS_FILE;
-		conf_set_string(&conf->users_file, value);
-		return NULL;
-	}
-	return "must be `system` or `file /path`";
+	if (!rest)
+		return "must be `system`, `file /path`, `checkpassword /command ...` or "
+		       "`pam`";
+	wrong = sources[users->kind].parse(users, rest);
+	conf->users_count++;
+	if (wrong)
+		conf_forget_source(conf);
+	return wrong;
 }
 
 static const char *parse_maildir(struct conf *conf, const struct key *key, char *value)
@@ -189,20 +274,6 @@ static const char *parse_mechanisms(struct conf *conf, const struct key *key, ch
 		conf->mechanisms |= AUTH_METHOD(m);
 	}
 	return NULL;
-}
-
-/* The words of a command, and their array in front of them: one piece of memory. */
-static char **make_command(const char *value)
-{
-	size_t length = strlen(value), most = length / 2 + 2, count = 0;
-	char **words = memory_resize(NULL, most * sizeof(*words) + length + 1);
-	char *rest, *text = strcpy((char *)(words + most), value);
-
-	for (text = strtok_r(text, " \t", &rest); text;
-		text = strtok_r(NULL, " \t", &rest))
-		words[count++] = text;
-	words[count] = NULL;
-	return words;
 }
 
 static const char *parse_oauth(struct conf *conf, const struct key *key, char *value)
@@ -493,6 +564,11 @@ void conf_set_defaults(struct conf *conf)
 	if (gethostname(host, sizeof(host) - 1) < 0 || !is_hostname(host))
 		strcpy(host, "localhost");
 	conf_set_string(&conf->hostname, host);
+}
+
+const char *conf_source(unsigned number)
+{
+	return number < SOURCE_COUNT ? sources[number].word : NULL;
 }
 
 const char *conf_key(unsigned number)

@@ -13,4 +13,7 @@ const char *conf_set_key(struct conf *conf, char *line);
 /* Has a copy take the place of what the field has. */
 void conf_set_string(char **field, const char *value);
 
+/* The last of `users` goes. */
+void conf_forget_source(struct conf *conf);
+
 #endif

@@ -1,8 +1,8 @@
 /* Checking a client's certificate, in a process of its own: see external.h. */
 #include "external.h"
+#include "aside.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,10 +47,16 @@ bool external_take(
 	return true;
 }
 
+struct check {
+	const struct external *external;
+	const struct server *server;
+};
+
 /* In the process that checks.  It has nothing but a socket, and one answer to give. */
-static void run_checker(
-	const struct external *e, const struct server *server, int monitor)
+static void run_checker(const void *argument, int monitor)
 {
+	const struct check *check = argument;
+	const struct server *server = check->server;
 	char why[LOG_LINE_MAX];
 	const struct tls_library *library = tls_load(why);
 	struct tls_identity identity;
@@ -61,54 +67,9 @@ static void run_checker(
 	if (getenv("POP3D_CHECKER"))
 		_exit(proof_try(getenv("POP3D_CHECKER")));
 #endif
-	library->prove(server->tls, &e->proof, &identity);
+	library->prove(server->tls, &check->external->proof, &identity);
 	send(SANDBOX_MONITOR, &identity, sizeof(identity), MSG_NOSIGNAL);
 	_exit(0);
-}
-
-/* Returns its process and the socket to it; -1 with errno. */
-static pid_t start_checker(
-	const struct external *e, const struct server *server, int *socket)
-{
-	int pair[2];
-	pid_t checker;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -1;
-	checker = fork();
-	if (checker == 0)
-		run_checker(e, server, pair[1]);
-	close(pair[1]);
-	if (checker < 0)
-		close(pair[0]);
-	*socket = pair[0];
-	return checker;
-}
-
-/* Returns the octets that came; -1 with EAGAIN where none did in time. */
-static ssize_t hear_checker(int from, struct tls_identity *identity)
-{
-	struct timeval patience = {.tv_sec = PATIENCE};
-	ssize_t got;
-
-	setsockopt(from, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	do
-		got = recv(from, identity, sizeof(*identity), MSG_TRUNC);
-	while (got < 0 && errno == EINTR);
-	return got;
-}
-
-/* SIGCHLD is left as it is: one for the session may be among them. */
-static void end_checker(pid_t checker, char text[40])
-{
-	int status = 0;
-
-	kill(checker, SIGKILL);
-	while (waitpid(checker, &status, 0) < 0 && errno == EINTR)
-		;
-	snprintf(text, 40, "the check ended with %s-%d",
-		WIFSIGNALED(status) ? "signal" : "status",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 
 /* Whoever answers may have been taken over by what it read. */
@@ -137,20 +98,19 @@ static void judge(struct external *e, const struct tls_identity *identity,
 bool external_check(
 	struct external *e, struct server *server, const char *address, char *reason)
 {
+	const struct check check = {e, server};
 	struct tls_identity identity = {0};
+	struct aside checker;
 	char end[40];
-	int socket;
-	pid_t checker = start_checker(e, server, &socket);
 	ssize_t got;
-	bool sound;
+	int status;
 
-	if (checker < 0) {
+	if (!aside_start(&checker, run_checker, &check)) {
 		snprintf(reason, LOG_LINE_MAX, "certificate: %s", strerror(errno));
 		return false;
 	}
-	got = hear_checker(socket, &identity);
-	close(socket);
-	end_checker(checker, end);
+	got = aside_hear(&checker, &identity, sizeof(identity), PATIENCE);
+	status = aside_end(&checker);
 	free(e->transcript);
 	e->proof.transcript = e->transcript = NULL;
 	e->checked = true;
@@ -158,7 +118,12 @@ bool external_check(
 		snprintf(reason, LOG_LINE_MAX, "certificate: checking it takes too long");
 		return false;
 	}
-	sound = got == (ssize_t)sizeof(identity) && is_sound(&identity);
-	judge(e, &identity, address, sound ? NULL : end);
+	snprintf(end, sizeof(end), "the check ended with %s-%d",
+		WIFSIGNALED(status) ? "signal" : "status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	if (got == (ssize_t)sizeof(identity) && is_sound(&identity))
+		judge(e, &identity, address, NULL);
+	else
+		judge(e, &identity, address, end);
 	return true;
 }

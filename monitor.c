@@ -6,6 +6,7 @@
  * is wrong ends the session. */
 #include "monitor_request.h"
 #include "marks.h"
+#include "pam.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -356,6 +357,7 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 	if (m->stls && m->end.kind == REQUEST_END && m->end.end.reason == END_STLS)
 		return true;
 	monitor_forget_tls(m);
+	pam_finish();
 	log_end(m, process);
 	return false;
 }

@@ -1,7 +1,9 @@
 /* Logins: challenges, verdicts, delays, and what becomes of who is let in.  Runs in the monitor, which
  * becomes the user here. */
+#include "checkpassword.h"
 #include "marks.h"
 #include "monitor_request.h"
+#include "pam.h"
 #include "sandbox.h"
 #include "saslprep.h"
 
@@ -317,12 +319,23 @@ static bool judge(struct monitor *m, struct request *request,
 	return grant(m, request, signature);
 }
 
+static enum auth_verdict ask_source(const struct auth_attempt *attempt,
+	const struct conf_users *source, struct account *account, char *reason)
+{
+	return (source->kind == USERS_PAM ? pam_ask : checkpassword)(
+		attempt, source, account, reason);
+}
+
 /* A proof and a token begin as a login does. */
 bool handle_login(struct monitor *m, struct request *request)
 {
 	struct auth_attempt attempt = {
 		.conf = &m->server->conf,
 		.users = &m->users,
+		.ask = ask_source,
+		.server = m->server,
+		.address
+		= m->connection->peer.at.known ? m->connection->peer.address : NULL,
 		.method = request->login.method,
 		.user = request->login.user,
 		.secret = request->kind == REQUEST_TOKEN ? request->token.text

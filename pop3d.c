@@ -1,5 +1,6 @@
 /* pop3d: a POP3 server for Maildirs.  Here: the command line, and how the connection, or
  * the socket that connections come to, has arrived.  See pop3d(8). */
+#include "checkpassword.h"
 #include "conf.h"
 #include "expire.h"
 #include "listen.h"
@@ -56,6 +57,9 @@ static void print_version(void)
 		printf(" %s", word);
 	printf("\ncapabilities:");
 	for (i = 0; (word = capa_tag(i)) != NULL; i++)
+		printf(" %s", word);
+	printf("\nusers:");
+	for (i = 0; (word = conf_source(i)) != NULL; i++)
 		printf(" %s", word);
 	printf("\nkeys:");
 	for (i = 0; (word = conf_key(i)) != NULL; i++)
@@ -328,6 +332,8 @@ int main(int argc, char **argv)
 	sigset_t none;
 	bool connected;
 
+	if (argc == 2 && strcmp(argv[1], CHECKPASSWORD_WORD) == 0)
+		return checkpassword_report();
 	parse_options(&options, argc, argv);
 	if (options.check)
 		return check(&options.source);

@@ -215,22 +215,34 @@ static void report(const char *text)
 	fprintf(stderr, "%s\n", text);
 }
 
+static const char *first_file(const struct conf *conf)
+{
+	size_t i;
+
+	for (i = 0; i < conf->users_count; i++) {
+		if (conf->users[i].kind == USERS_FILE)
+			return conf->users[i].file;
+	}
+	return NULL;
+}
+
 /* The users file that pop3d uses. */
 static int find_file(struct options *o)
 {
 	static struct conf conf;
 	struct conf_source source = {.file = o->config};
+	const char *file = NULL;
 	int status = EX_OK;
 
 	if (conf_load(&conf, &source, report) > 0)
 		status = complain(
 			EX_CONFIG, "the configuration is wrong; -f names a users file");
-	else if (conf.users != USERS_FILE)
+	else if (!(file = first_file(&conf)))
 		status = complain(EX_CONFIG,
 			"there is no `users file` in %s; -f names one",
 			o->config ? o->config : CONF_FILE);
 	else
-		o->file = strdup(conf.users_file);
+		o->file = strdup(file);
 	o->iterations = conf.scram_iterations;
 	conf_free(&conf);
 	return status == EX_OK && !o->file ? complain(EX_OSERR, "out of memory") : status;
@@ -318,7 +330,7 @@ static int read_status(void)
 static int check_password(struct options *o)
 {
 	static struct account account;
-	struct conf conf = {.users = USERS_FILE, .users_file = o->file};
+	struct conf conf = {.users = {{USERS_FILE, o->file, NULL}}, .users_count = 1};
 	const char *user = o->edit.field[USERS_EDIT_NAME], *wrong;
 	char password[ASK_SIZE], why[LOG_LINE_MAX];
 	enum users_found found;

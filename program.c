@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -44,6 +45,11 @@ struct run {
 	bool ended;     /* it has, and has not been waited for */
 	struct program_result result;
 };
+
+static struct program_result broken(int error)
+{
+	return (struct program_result){.end = PROGRAM_BROKEN, .number = error};
+}
 
 static void close_end(struct run *run, int which)
 {
@@ -127,6 +133,16 @@ static void be_program(const struct program *p, const int theirs[PIPES], pid_t p
 
 /* Starting it. */
 
+/* Which says with each message who has sent it: unix(7). */
+static int open_socket(int ends[2])
+{
+	int yes = 1;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -1;
+	return setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
+}
+
 /* Our ends go into `run`.  Returns false, with errno, where there are none. */
 static bool open_pipes(struct run *run, int theirs[PIPES])
 {
@@ -135,7 +151,9 @@ static bool open_pipes(struct run *run, int theirs[PIPES])
 	for (i = 0; i < PIPES; i++) {
 		int ours = pipes[i].to_program ? 1 : 0;
 
-		if (pipe2(ends, O_CLOEXEC) < 0)
+		if ((i == OUTPUT && run->program->beginning ? open_socket(ends)
+							    : pipe2(ends, O_CLOEXEC))
+			< 0)
 			return false;
 		theirs[i] = ends[!ours];
 		run->fds[i] = (struct pollfd){
@@ -162,7 +180,7 @@ static void start(struct run *run)
 	if (run->pid > 0)
 		setpgid(run->pid, run->pid);
 	else
-		run->result = (struct program_result){PROGRAM_BROKEN, error, 0};
+		run->result = broken(error);
 }
 
 /* While it runs. */
@@ -202,10 +220,52 @@ static bool take(struct run *run, int which, void *data, size_t room, size_t *le
 	return false;
 }
 
+/* Returns false where there is nothing to take. */
+static bool take_message(struct run *run)
+{
+	const struct program *p = run->program;
+	size_t length = strlen(p->beginning);
+	union {
+		char room[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr aligned;
+	} control;
+	char ignored;
+	bool came = run->result.length > 0;
+	struct iovec piece = {came ? &ignored : p->output, came ? 1 : p->output_size - 1};
+	struct msghdr message = {.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = sizeof(control.room)};
+	struct cmsghdr *header;
+	struct ucred sender;
+	ssize_t got = run->fds[OUTPUT].fd < 0
+		? -1
+		: recvmsg(run->fds[OUTPUT].fd, &message, MSG_CMSG_CLOEXEC);
+
+	if (got == 0)
+		close_end(run, OUTPUT);
+	if (got <= 0)
+		return false;
+	header = CMSG_FIRSTHDR(&message);
+	if (came || (size_t)got < length || memcmp(p->output, p->beginning, length) != 0
+		|| (message.msg_flags & MSG_TRUNC) || !header
+		|| header->cmsg_level != SOL_SOCKET
+		|| header->cmsg_type != SCM_CREDENTIALS)
+		return true;
+	memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+	run->result.length = (size_t)got;
+	run->result.uid = sender.uid;
+	run->result.gid = sender.gid;
+	return true;
+}
+
 static bool take_output(struct run *run)
 {
 	const struct program *p = run->program;
 	size_t got;
+
+	if (p->beginning)
+		return take_message(run);
 
 	if (!take(run, OUTPUT, p->output + run->result.length,
 		    p->output_size - run->result.length, &got))
@@ -254,7 +314,7 @@ static void take_start(struct run *run)
 	size_t got;
 
 	if (take(run, STARTED, &error, sizeof(error), &got) && got == sizeof(error))
-		run->result = (struct program_result){PROGRAM_BROKEN, error, 0};
+		run->result = broken(error);
 }
 
 static void take_signal(struct run *run)
@@ -296,7 +356,7 @@ static void watch(struct run *run)
 			break;
 		}
 		if (poll(run->fds, FDS, (int)left) < 0 && errno != EINTR) {
-			run->result = (struct program_result){PROGRAM_BROKEN, errno, 0};
+			run->result = broken(errno);
 			break;
 		}
 		if (run->fds[STARTED].revents)
@@ -327,7 +387,7 @@ static void finish(struct run *run)
 	if (result->end != PROGRAM_EXITED)
 		return;
 	if (pid < 0)
-		*result = (struct program_result){PROGRAM_BROKEN, errno, 0};
+		*result = broken(errno);
 	else if (WIFSIGNALED(status))
 		result->end = PROGRAM_SIGNALED, result->number = WTERMSIG(status);
 	else
@@ -348,7 +408,7 @@ struct program_result program_run(const struct program *program)
 	run.fds[SIGNALS] = (struct pollfd){
 		.fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK), .events = POLLIN};
 	if (run.fds[SIGNALS].fd < 0)
-		run.result = (struct program_result){PROGRAM_BROKEN, errno, 0};
+		run.result = broken(errno);
 	else
 		start(&run);
 	if (run.pid > 0) {

@@ -23,6 +23,9 @@ struct program {
 	const char *unspoken;
 	char *output; /* what it writes to standard output, and a NUL */
 	size_t output_size;
+	/* NULL, or: of what it and its children write there, only the first piece that begins so counts;
+	 * the kernel tells who has written that. */
+	const char *beginning;
 };
 
 enum program_end {
@@ -37,6 +40,8 @@ struct program_result {
 	enum program_end end;
 	int number;
 	size_t length; /* of the output */
+	uid_t uid;     /* who has written it, with `beginning`; not the effective ones */
+	gid_t gid;
 };
 
 /* Comes back at the latest when the time is over; of the program's process group nothing is left

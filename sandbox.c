@@ -81,8 +81,10 @@ int sandbox_become(const struct account *account, const char *name)
 		return -1;
 	}
 	if (geteuid() == 0) {
-		if (account->system ? initgroups(name, account->gid) < 0
-				    : setgroups(1, &account->gid) < 0)
+		if (account->group_count > 0
+				? setgroups(account->group_count, account->groups) < 0
+				: account->system ? initgroups(name, account->gid) < 0
+						  : setgroups(1, &account->gid) < 0)
 			return -1;
 		return become(account->uid, account->gid);
 	}

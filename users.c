@@ -144,24 +144,59 @@ static enum users_found find_in_system(
 	return USERS_FOUND;
 }
 
-enum users_found users_find(
-	const struct conf *conf, const char *name, struct account *account, char *why)
+void users_begin(const struct conf *conf, struct account *account)
 {
 	memset(account, 0, sizeof(*account));
 	account->terms = conf->terms;
-	if (conf->users == USERS_FILE)
-		return users_file_find(conf, name, account, why);
-	return find_in_system(name, account, why);
+}
+
+enum users_found users_search(const struct conf *conf, size_t *at, const char *name,
+	struct account *account, char *why)
+{
+	enum users_found found = USERS_ABSENT;
+
+	while (*at < conf->users_count && found == USERS_ABSENT) {
+		const struct conf_users *users = &conf->users[(*at)++];
+
+		account->file = users->file;
+		if (users->kind == USERS_SYSTEM)
+			found = find_in_system(name, account, why);
+		else if (users->kind == USERS_FILE)
+			found = users_file_find(users->file, name, account, why);
+		else
+			found = USERS_ASK;
+	}
+	return found;
+}
+
+enum users_found users_find(
+	const struct conf *conf, const char *name, struct account *account, char *why)
+{
+	enum users_found found;
+	size_t at = 0;
+
+	users_begin(conf, account);
+	do
+		found = users_search(conf, &at, name, account, why);
+	while (found == USERS_ASK);
+	return found;
 }
 
 bool users_ready(const struct conf *conf, char *why)
 {
-	if (conf->users == USERS_SYSTEM)
-		return shadow_is_readable(why);
-	if (access(conf->users_file, R_OK) == 0)
-		return true;
-	snprintf(why, LOG_LINE_MAX, "%s: %s", conf->users_file, strerror(errno));
-	return false;
+	size_t i;
+
+	for (i = 0; i < conf->users_count; i++) {
+		const char *file = conf->users[i].file;
+
+		if (conf->users[i].kind == USERS_SYSTEM && !shadow_is_readable(why))
+			return false;
+		if (!file || access(file, R_OK) == 0)
+			continue;
+		snprintf(why, LOG_LINE_MAX, "%s: %s", file, strerror(errno));
+		return false;
+	}
+	return true;
 }
 
 const char *users_maildir(char path[PATH_MAX], const struct conf *conf, const char *name,
@@ -199,6 +234,16 @@ static bool each_in_system(
 
 bool users_each(const struct conf *conf, users_visitor *each, void *argument, char *why)
 {
-	return (conf->users == USERS_FILE ? users_file_each : each_in_system)(
-		conf, each, argument, why);
+	bool all = true;
+	size_t i;
+
+	for (i = 0; i < conf->users_count && all; i++) {
+		if (conf->users[i].kind == USERS_FILE)
+			all = users_file_each(
+				conf, conf->users[i].file, each, argument, why);
+		else if (conf->users[i].kind == USERS_SYSTEM
+			|| (conf->users[i].kind == USERS_PAM && !conf->users[i].words[1]))
+			all = each_in_system(conf, each, argument, why);
+	}
+	return all;
 }

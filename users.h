@@ -11,6 +11,8 @@
 
 #define USERS_PASSWORD_MAX 1024
 
+#define ACCOUNT_GROUPS_MAX 64
+
 struct account {
 	uid_t uid; /* 0 where the users file gives none and pop3d runs as root */
 	gid_t gid;
@@ -25,12 +27,16 @@ struct account {
 	 * day and host as long as the first line is.  Wipe them. */
 	char stand_in[USERS_PASSWORD_MAX];
 	unsigned char seed[32];
-	unsigned line; /* of the users file, or 0 */
+	const char *file;                 /* the users file, or NULL */
+	unsigned line;                    /* of that */
+	gid_t groups[ACCOUNT_GROUPS_MAX]; /* all of them; none: as `system` says */
+	size_t group_count;
 };
 
 enum users_found {
 	USERS_FOUND,
 	USERS_ABSENT,
+	USERS_ASK,   /* a source that keeps its passwords to itself */
 	USERS_BROKEN /* the answer is not to be had: see `why` */
 };
 
@@ -59,6 +65,12 @@ bool users_line_seeds(const char *line, unsigned number);
 enum users_found users_find(
 	const struct conf *conf, const char *name, struct account *account, char *why);
 
+/* The same from the source `*at` of the configuration on; `account` is begun with users_begin().  Stops
+ * with USERS_ASK at one that keeps its passwords to itself, which then stands before `*at`. */
+void users_begin(const struct conf *conf, struct account *account);
+enum users_found users_search(const struct conf *conf, size_t *at, const char *name,
+	struct account *account, char *why);
+
 /* Whether users can be looked up at all; `why` (LOG_LINE_MAX octets) says what is wrong. */
 bool users_ready(const struct conf *conf, char *why);
 
@@ -75,7 +87,9 @@ enum users_stored {
 	USERS_HASH,    /* for crypt(3) */
 	USERS_SCRAM_SHA_1,
 	USERS_SCRAM_SHA_256,
-	USERS_NONE /* `*`: no password is right, what needs none may be */
+	USERS_CHECKED, /* elsewhere: a command knows, of APOP too */
+	USERS_JUDGED,  /* elsewhere: PAM knows */
+	USERS_NONE     /* `*`: no password is right, what needs none may be */
 };
 #define USERS_STORED(kind) (1u << (kind))
 

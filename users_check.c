@@ -1,5 +1,7 @@
 /* What is wrong with a users file, for pop3d -t. */
 #include "lines.h"
+#include "pam.h"
+#include "program.h"
 #include "saslprep.h"
 #include "scram.h"
 #include "users_file.h"
@@ -97,10 +99,9 @@ static void check_index(const char *file, int fd, conf_report *report)
 	report(text);
 }
 
-static unsigned check_file(const struct conf *conf, conf_report *report)
+static unsigned check_file(const struct conf *conf, const char *file, conf_report *report)
 {
 	static struct lines lines;
-	const char *file = conf->users_file;
 	char text[LOG_LINE_MAX];
 	void *names = NULL;
 	unsigned mistakes = 0;
@@ -147,9 +148,21 @@ static unsigned check_file(const struct conf *conf, conf_report *report)
 
 unsigned users_check(const struct conf *conf, conf_report *report)
 {
-	if (conf->users == USERS_FILE)
-		return check_file(conf, report);
-	if (getuid() != 0)
-		report("users: warning: only root can read the passwords of `system`");
-	return 0;
+	unsigned mistakes = 0;
+	size_t i;
+
+	for (i = 0; i < conf->users_count; i++) {
+		const struct conf_users *users = &conf->users[i];
+
+		if (users->kind == USERS_FILE)
+			mistakes += check_file(conf, users->file, report);
+		else if (users->kind == USERS_CHECKPASSWORD)
+			mistakes += !program_check("users", users->words[0], report);
+		else if (users->kind == USERS_PAM)
+			mistakes += pam_check(users, report);
+		else if (getuid() != 0)
+			report("users: warning: only root can read the passwords of "
+			       "`system`");
+	}
+	return mistakes;
 }

@@ -228,10 +228,10 @@ static bool look_up(const char *file, int fd, const char *name, struct account *
 }
 
 enum users_found users_file_find(
-	const struct conf *conf, const char *name, struct account *account, char *why)
+	const char *file, const char *name, struct account *account, char *why)
 {
 	static struct lines lines;
-	const char *file = conf->users_file;
+	const struct account blank = *account;
 	enum users_found found;
 
 	if (lines_open(&lines, file) < 0) {
@@ -240,7 +240,7 @@ enum users_found users_file_find(
 	}
 	if (!look_up(file, lines.fd, name, account, &found)) {
 		explicit_bzero(account, sizeof(*account));
-		account->terms = conf->terms;
+		*account = blank;
 		found = scan(&lines, name, account);
 	}
 	if (lines.error) {
@@ -251,12 +251,11 @@ enum users_found users_file_find(
 	return found;
 }
 
-bool users_file_each(
-	const struct conf *conf, users_visitor *each, void *argument, char *why)
+bool users_file_each(const struct conf *conf, const char *file, users_visitor *each,
+	void *argument, char *why)
 {
 	static struct lines lines;
 	static struct account account;
-	const char *file = conf->users_file;
 	char *line, *field[USERS_FIELDS];
 
 	if (lines_open(&lines, file) < 0) {

@@ -39,8 +39,8 @@ bool users_copy(char *to, size_t size, const char *from);
 
 /* users_find() and users_each() for `users file`. */
 enum users_found users_file_find(
-	const struct conf *conf, const char *name, struct account *account, char *why);
-bool users_file_each(
-	const struct conf *conf, users_visitor *each, void *argument, char *why);
+	const char *file, const char *name, struct account *account, char *why);
+bool users_file_each(const struct conf *conf, const char *file, users_visitor *each,
+	void *argument, char *why);
 
 #endif

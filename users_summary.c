@@ -119,22 +119,63 @@ static bool summary_by_index(const char *file, int fd, struct users_summary *sum
 	return true;
 }
 
-void users_summarize(const struct conf *conf, struct users_summary *summary)
+static void merge(struct users_summary *to, const struct users_summary *from)
+{
+	enum digest d;
+
+	to->stored |= from->stored;
+	for (d = DIGEST_SHA_1; d <= DIGEST_SHA_256; d++) {
+		if (!to->scram[d].iterations)
+			to->scram[d] = from->scram[d];
+	}
+	to->usual |= from->usual;
+	if (from->least.login_delay < to->least.login_delay)
+		to->least.login_delay = from->least.login_delay;
+	if (from->most.login_delay > to->most.login_delay)
+		to->most.login_delay = from->most.login_delay;
+	if (from->least.expire < to->least.expire)
+		to->least.expire = from->least.expire;
+	if (from->most.expire > to->most.expire)
+		to->most.expire = from->most.expire;
+}
+
+static void summarize_file(const char *file, struct users_summary *summary)
 {
 	static struct lines lines;
+	struct users_summary indexed;
 	char *line;
 
-	users_summary_start(summary);
-	if (conf->users == USERS_SYSTEM) {
-		summary->stored = USERS_STORED(USERS_HASH);
-	} else if (lines_open(&lines, conf->users_file) == 0) {
-		if (!summary_by_index(conf->users_file, lines.fd, summary)) {
-			while ((line = lines_next(&lines)) != NULL) {
-				if (!lines.bad)
-					users_summary_add(summary, line);
-			}
+	if (lines_open(&lines, file) < 0)
+		return;
+	if (summary_by_index(file, lines.fd, &indexed)) {
+		merge(summary, &indexed);
+	} else {
+		while ((line = lines_next(&lines)) != NULL) {
+			if (!lines.bad)
+				users_summary_add(summary, line);
 		}
-		lines_close(&lines);
+	}
+	lines_close(&lines);
+}
+
+void users_summarize(const struct conf *conf, struct users_summary *summary)
+{
+	static const enum users_stored stored[] = {
+		[USERS_SYSTEM] = USERS_HASH,
+		[USERS_CHECKPASSWORD] = USERS_CHECKED,
+		[USERS_PAM] = USERS_JUDGED,
+	};
+	size_t i;
+
+	users_summary_start(summary);
+	for (i = 0; i < conf->users_count; i++) {
+		if (conf->users[i].kind == USERS_FILE) {
+			summarize_file(conf->users[i].file, summary);
+			continue;
+		}
+		/* Who is there is not known, but passwords will do. */
+		summary->stored |= USERS_STORED(stored[conf->users[i].kind]);
+		summary->usual |= USUAL_LOGIN_DELAY | USUAL_EXPIRE | SOMEBODY;
 	}
 	users_summary_end(summary, &conf->terms);
 }

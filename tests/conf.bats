@@ -56,8 +56,8 @@ $CONF:10: hostname: has no value" ]
 		configure "$line"
 		complains "${line%% *}: is not a key that pop3d knows"
 	done
-	configure 'users checkpassword /bin/true'
-	complains 'users: must be `system` or `file /path`'
+	configure 'users ldap'
+	complains 'users: must be `system`, `file /path`, `checkpassword /command ...` or `pam`'
 }
 
 @test "users: system, or file and an absolute path" {

@@ -46,7 +46,7 @@ load helper
 		[ -s "$T/root/usr/local/$file" ] || fail "$file"
 	done
 	for file in oauth-jwt oauth-introspect; do [ -x "$T/root/usr/local/share/doc/pop3d/examples/$file" ]; done
-	[ -s "$T/root/etc/xinetd.d/pop3d" ] && [ -s "$T/root/etc/fail2ban/filter.d/pop3d.conf" ]
+	[ -s "$T/root/etc/pam.d/pop3d" ] && [ -s "$T/root/etc/xinetd.d/pop3d" ] && [ -s "$T/root/etc/fail2ban/filter.d/pop3d.conf" ]
 	run ! grep -r '@[A-Z]*@' "$T/root/usr/local/lib/systemd" "$T/root/etc"
 	[ -d "$T/root/usr/local/lib/pop3d/empty" ] && [ -z "$(ls -A "$T/root/usr/local/lib/pop3d/empty")" ]
 	[ -x "$T/root/usr/local/share/doc/pop3d/conformance/pop3conform" ]

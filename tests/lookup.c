@@ -16,7 +16,7 @@
 
 #define MOST 64
 
-static struct conf conf = {.users = USERS_FILE};
+static struct conf conf = {.users = {{.kind = USERS_FILE}}, .users_count = 1};
 static char index_path[PATH_MAX];
 static int mistakes;
 
@@ -36,10 +36,10 @@ static int look_for_all(void)
 	struct users_line parts;
 	char *line;
 
-	if (lines_open(&lines, conf.users_file) < 0
-		|| users_index_open(&index, conf.users_file, lines.fd)
+	if (lines_open(&lines, conf.users[0].file) < 0
+		|| users_index_open(&index, conf.users[0].file, lines.fd)
 			!= USERS_INDEX_GOOD) {
-		mistake("no index", conf.users_file);
+		mistake("no index", conf.users[0].file);
 		return 1;
 	}
 	while ((line = lines_next(&lines)) != NULL) {
@@ -97,7 +97,7 @@ static void know_all(void)
 	struct users_line parts;
 	char *line, name[32];
 
-	lines_open(&lines, conf.users_file);
+	lines_open(&lines, conf.users[0].file);
 	while ((line = lines_next(&lines)) != NULL && known_count < MOST - 4) {
 		if (!users_line(line, &parts))
 			continue;
@@ -212,7 +212,7 @@ int main(int argc, char **argv)
 {
 	if (argc < 3)
 		return 1;
-	conf.users_file = argv[2];
+	conf.users[0].file = argv[2];
 	snprintf(index_path, sizeof(index_path), "%s" USERS_INDEX_SUFFIX, argv[2]);
 	if (strcmp(argv[1], "all") == 0)
 		return look_for_all();

@@ -87,7 +87,16 @@ static void check(const struct conf *conf)
 	MUST(conf->hostname && *conf->hostname && strlen(conf->hostname) < 256);
 	MUST(!strpbrk(conf->hostname, " \t\r\n<>@"));
 	MUST(conf->maildir && !conf_maildir_check(conf->maildir));
-	MUST(conf->users != USERS_FILE || conf->users_file[0] == '/');
+	MUST(conf->users_count >= 1 && conf->users_count <= CONF_USERS_MAX);
+	for (i = 0; i < conf->users_count; i++) {
+		const struct conf_users *users = &conf->users[i];
+
+		MUST((users->kind == USERS_FILE)
+			== (users->file && users->file[0] == '/'));
+		MUST((users->kind == USERS_CHECKPASSWORD)
+			== (users->words && users->words[0][0] == '/'));
+		MUST((users->kind != USERS_PAM) || (users->words && users->words[0]));
+	}
 	MUST(conf->plaintext_count <= CONF_NETWORKS_MAX && conf->log <= LOG_TO_STDERR);
 	MUST(conf->access_count <= CONF_NETWORKS_MAX);
 	for (i = 0; i < conf->plaintext_count; i++)

@@ -876,8 +876,8 @@ static void serve_script(unsigned flags)
 {
 	static char pattern[PATH_MAX], hostname[] = "host", file[40];
 	static char path[] = "/verify", *command[] = {path, NULL};
-	struct server server = {.conf = {.users = USERS_FILE,
-					.users_file = file,
+	struct server server = {.conf = {.users = {{USERS_FILE, file, NULL}},
+					.users_count = 1,
 					.maildir = pattern,
 					.certificate_count = 1,
 					.plaintext = {{.kind = NETWORK_LOCAL}},

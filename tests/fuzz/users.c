@@ -185,21 +185,22 @@ static void check_file(
 {
 	static char pattern[] = "/home/%d/%n/%u";
 	static int fd = -1;
-	struct conf conf = {.users = USERS_FILE, .maildir = pattern};
+	struct conf conf
+		= {.users = {{.kind = USERS_FILE}}, .users_count = 1, .maildir = pattern};
 	struct slow slow = {0};
 	uid_t uid;
 	gid_t gid;
 
 	fd = fuzz_file(fd, text, length);
-	conf.users_file = strdup(fuzz_path(fd));
+	conf.users[0].file = strdup(fuzz_path(fd));
 	slow_read(&slow, text, length, name);
 	check_find(&conf, &slow, name);
 	check_logins(&conf, &slow, name, password);
 	reports = 0;
 	MUST(users_check(&conf, report) == reports);
-	users_ids(conf.users_file, name, &uid, &gid);
+	users_ids(conf.users[0].file, name, &uid, &gid);
 	free(slow.password);
-	free(conf.users_file);
+	free(conf.users[0].file);
 }
 
 /* The index of the file, with no more than one mistake in it. */
@@ -242,7 +243,9 @@ static void check_indexed(
 {
 	static char file[PATH_MAX], pattern[] = "/home/%d/%n/%u";
 	static int dir = -1;
-	struct conf conf = {.users = USERS_FILE, .users_file = file, .maildir = pattern};
+	struct conf conf = {.users = {{USERS_FILE, file, NULL}},
+		.users_count = 1,
+		.maildir = pattern};
 	struct users_index index;
 	struct users_summary summary;
 	struct slow slow = {0};
