@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,4 +53,11 @@ int aside_end(struct aside *aside)
 		;
 	aside->pid = 0;
 	return status;
+}
+
+const char *aside_text(char text[ASIDE_TEXT_MAX], int status)
+{
+	snprintf(text, ASIDE_TEXT_MAX, "%s-%d", WIFSIGNALED(status) ? "signal" : "status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	return text;
 }

@@ -26,4 +26,8 @@ ssize_t aside_hear(
  * SIGCHLD is left as it is: one for the session may be among them. */
 int aside_end(struct aside *aside);
 
+/* That in words. */
+#define ASIDE_TEXT_MAX 24
+const char *aside_text(char text[ASIDE_TEXT_MAX], int status);
+
 #endif

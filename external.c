@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #ifdef PROOF
 #include "proof.h"
@@ -101,7 +100,7 @@ bool external_check(
 	const struct check check = {e, server};
 	struct tls_identity identity = {0};
 	struct aside checker;
-	char end[40];
+	char end[40], text[ASIDE_TEXT_MAX];
 	ssize_t got;
 	int status;
 
@@ -118,9 +117,7 @@ bool external_check(
 		snprintf(reason, LOG_LINE_MAX, "certificate: checking it takes too long");
 		return false;
 	}
-	snprintf(end, sizeof(end), "the check ended with %s-%d",
-		WIFSIGNALED(status) ? "signal" : "status",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	snprintf(end, sizeof(end), "the check ended with %s", aside_text(text, status));
 	if (got == (ssize_t)sizeof(identity) && is_sound(&identity))
 		judge(e, &identity, address, NULL);
 	else

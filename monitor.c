@@ -5,6 +5,7 @@
  * its size (request.c), its place in the session, its numbers and its texts, and one that
  * is wrong ends the session. */
 #include "monitor_request.h"
+#include "aside.h"
 #include "marks.h"
 #include "pam.h"
 
@@ -242,7 +243,8 @@ static bool serve_request(struct monitor *m)
 
 /* How the session's process ended, where it did not say so itself.  One that does not end is
  * killed: here, or by who started this process, or by the kernel. */
-static const char *end_of_process(const struct monitor *m, pid_t session, char text[40])
+static const char *end_of_process(
+	const struct monitor *m, pid_t session, char text[ASIDE_TEXT_MAX])
 {
 	const struct timespec patience = {MONITOR_PATIENCE, 0};
 	sigset_t child;
@@ -262,11 +264,7 @@ static const char *end_of_process(const struct monitor *m, pid_t session, char t
 		kill(session, SIGKILL);
 		return "lost";
 	}
-	if (WIFSIGNALED(status))
-		snprintf(text, 40, "signal-%d", WTERMSIG(status));
-	else
-		snprintf(text, 40, "status-%d", WEXITSTATUS(status));
-	return text;
+	return aside_text(text, status);
 }
 
 static void log_end(const struct monitor *m, const char *process)
@@ -330,7 +328,7 @@ static void close_client(struct monitor *m, bool goes_on)
 bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 {
 	const char *process;
-	char text[40];
+	char text[ASIDE_TEXT_MAX];
 
 	m->session = socket;
 	m->state = AUTHORIZATION;

@@ -307,7 +307,9 @@ enum auth_verdict pam_ask(const struct auth_attempt *attempt,
 	const struct question question = {attempt, source};
 	enum auth_verdict verdict = AUTH_UNSURE;
 	struct answer answer;
+	char text[ASIDE_TEXT_MAX];
 	ssize_t got;
+	int status;
 
 	if (!auth_takes_password(attempt->method))
 		return AUTH_DENIED;
@@ -319,16 +321,18 @@ enum auth_verdict pam_ask(const struct auth_attempt *attempt,
 	if (got == (ssize_t)sizeof(answer)) {
 		verdict = answer.verdict;
 		memcpy(reason, answer.reason, sizeof(answer.reason));
-	} else {
-		snprintf(reason, LOG_LINE_MAX, "pam: %s",
-			got < 0 ? "no answer in time" : "a module has ended the process");
 	}
 	if (verdict == AUTH_GRANTED)
 		return find_account(source, answer.name, account, reason);
 	/* Modules may have something left to say. */
 	if (got > 0)
 		wait_for_keeper();
-	aside_end(&keeper);
+	status = aside_end(&keeper);
+	if (got < 0)
+		strcpy(reason, "pam: no answer in time");
+	else if (got == 0)
+		snprintf(reason, LOG_LINE_MAX, "pam: no answer, but the end: %s",
+			aside_text(text, status));
 	return verdict;
 }
 

@@ -209,7 +209,7 @@ noted() { # noted TYPE COUNT
 		: >"$LOG"
 	}
 	service pop3d "auth required pam_exec.so $die" 'account required pam_permit.so' 'session required pam_permit.so'
-	try 'a module has ended the process'
+	try 'no answer, but the end: signal-9'
 	service pop3d 'auth required pam_not_there.so' 'account required pam_permit.so' 'session required pam_permit.so'
 	try 'Module is unknown'
 	service pop3d 'auth required pam_unix.so' 'account required pam_permit.so' 'session required pam_exec.so /bin/false'
