@@ -21,6 +21,11 @@ void log_open(enum log_target target)
 	tzset();
 }
 
+void log_close(void)
+{
+	closelog();
+}
+
 /* A single write, so that lines of several processes do not mix. */
 static void write_stderr(char *line, int length)
 {

@@ -11,6 +11,9 @@ enum log_target { LOG_TO_SYSLOG, LOG_TO_STDERR };
 /* Connects to syslog at once, for after the login nothing can be connected to. */
 void log_open(enum log_target target);
 
+/* In a process that is to close what is open: syslog(3) would go on with the descriptor. */
+void log_close(void);
+
 /* One line; `priority` is syslog's.  Cut at LOG_LINE_MAX octets. */
 #define LOG_LINE_MAX 1024
 void log_line(int priority, const char *format, ...)

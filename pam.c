@@ -223,6 +223,7 @@ static void arrange(int monitor)
 	int high = fcntl(monitor, F_DUPFD_CLOEXEC, 10);
 	sigset_t none;
 
+	log_close();
 	sandbox_null_stdio(false);
 	if (high < 0 || dup3(high, MONITOR_SOCKET, O_CLOEXEC) < 0)
 		_exit(EX_OSERR);
@@ -330,7 +331,7 @@ enum auth_verdict pam_ask(const struct auth_attempt *attempt,
 	status = aside_end(&keeper);
 	if (got < 0)
 		strcpy(reason, "pam: no answer in time");
-	else if (got == 0)
+	else if (got != (ssize_t)sizeof(answer))
 		snprintf(reason, LOG_LINE_MAX, "pam: no answer, but the end: %s",
 			aside_text(text, status));
 	return verdict;

@@ -2,6 +2,7 @@
 
 load ../helper
 load ../sasl
+load ../system
 
 setup() {
 	common_setup
@@ -44,17 +45,6 @@ setup() {
 # service NAME LINE...
 service() {
 	printf '%s\n' "${@:2}" >"$T/pam.d/$1"
-}
-
-# Runs a command where the users and services are those above.
-with_users() {
-	unshare --mount --propagation private bash -c '
-		T=$1; shift
-		mount --bind "$T/passwd" /etc/passwd
-		mount --bind "$T/shadow" /etc/shadow
-		mount --bind "$T/group" /etc/group
-		mount --bind "$T/pam.d" /etc/pam.d
-		exec "$@"' with_users "$T" "$@"
 }
 
 # says LINE...: what pop3d answers.
@@ -229,6 +219,18 @@ noted() { # noted TYPE COUNT
 	((SECONDS - begin >= 29)) || fail "$((SECONDS - begin)) s"
 	grep -q 'reason=pam: no answer in time' "$LOG"
 	kill "$(cat "$T/hanging")"
+}
+
+@test "users pam: modules write to syslog(3), as pop3d does" {
+	service pop3d 'auth required pam_unix.so' 'account required pam_unix.so' 'session required pam_unix.so'
+	printf 'users pam\n' >"$CONF"
+	printf 'USER jane\r\nPASS wrong\r\nUSER jane\r\nPASS secret\r\nQUIT\r\n' >"$T/in"
+	(export -f with_users && with_syslog bash -c 'with_users "$@"' with_users "$POP3D" -f "$CONF")
+	grep -q '^+OK Maildrop has 0' "$T/out" || fail "$(cat "$T/out" "$T/syslog")"
+	for line in 'authentication failure' 'login-failed .*reason=password' 'session opened for user jane' \
+		'login address=pipe user=jane' 'session closed for user jane' 'end address=pipe user=jane reason=quit'; do
+		grep -q "$line" "$T/syslog" || fail "$line: $(cat "$T/syslog")"
+	done
 }
 
 @test "users pam: among others, in their order" {

@@ -1,6 +1,7 @@
 # users system, syslog, and disks: in mount namespaces of their own.
 
 load ../helper
+load ../system
 
 setup() {
 	common_setup
@@ -42,16 +43,6 @@ setup() {
 	chmod 600 "$T/shadow"
 	{ cat /etc/group; echo 'extra:x:47199:jane'; } >"$T/group"
 	printf 'users system\nlog stderr\n' >"$CONF"
-}
-
-# Runs a command where the system's users are those above.
-with_users() {
-	unshare --mount --propagation private bash -c '
-		T=$1; shift
-		mount --bind "$T/passwd" /etc/passwd
-		mount --bind "$T/shadow" /etc/shadow
-		mount --bind "$T/group" /etc/group
-		exec "$@"' with_users "$T" "$@"
 }
 
 talk_system() {
@@ -132,27 +123,8 @@ talk_system() {
 @test "syslog: LOG_MAIL, with the program's name and process id" {
 	printf 'users file %s\nmaildir %s\n' "$USERS" "$MAILDIR" >"$CONF"
 	printf 'joe:{PLAIN}secret:47110:47110\n' >"$USERS"
-	mkdir "$T/dev"
-	unshare --mount --propagation private bash -c '
-		T=$1; shift
-		mount -t tmpfs tmpfs "$T/dev"
-		cp -a /dev/null /dev/urandom "$T/dev/"
-		mount --bind "$T/dev" /dev
-		exec 3>&-
-		python3 - "$T/syslog" <<-"E" &
-			import socket, sys
-			s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-			s.bind("/dev/log")
-			s.settimeout(20)
-			with open(sys.argv[1], "wb", buffering=0) as out:
-			    while True:
-			        line = s.recv(4096)
-			        out.write(line + b"\n")
-			        if b"end address" in line: break
-		E
-		while [ ! -S /dev/log ]; do sleep 0.1; done
-		printf "USER joe\r\nPASS secret\r\nQUIT\r\n" | "$@" >"$T/out"
-		wait' syslog "$T" "$POP3D" -f "$CONF"
+	printf 'USER joe\r\nPASS secret\r\nQUIT\r\n' >"$T/in"
+	with_syslog "$POP3D" -f "$CONF"
 	grep -q '^+OK Goodbye' "$T/out"
 	# LOG_MAIL | LOG_INFO is 22.
 	grep -qE '^<22>.* pop3d\[[0-9]+\]: login address=pipe user=joe method=PASS tls=- messages=0' "$T/syslog"
