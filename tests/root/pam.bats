@@ -225,7 +225,7 @@ noted() { # noted TYPE COUNT
 	service pop3d 'auth required pam_unix.so' 'account required pam_unix.so' 'session required pam_unix.so'
 	printf 'users pam\n' >"$CONF"
 	printf 'USER jane\r\nPASS wrong\r\nUSER jane\r\nPASS secret\r\nQUIT\r\n' >"$T/in"
-	(export -f with_users && with_syslog bash -c 'with_users "$@"' with_users "$POP3D" -f "$CONF")
+	(export -f with_users && export T && with_syslog bash -c 'with_users "$@"' with_users "$POP3D" -f "$CONF")
 	grep -q '^+OK Maildrop has 0' "$T/out" || fail "$(cat "$T/out" "$T/syslog")"
 	for line in 'authentication failure' 'login-failed .*reason=password' 'session opened for user jane' \
 		'login address=pipe user=jane' 'session closed for user jane' 'end address=pipe user=jane reason=quit'; do
