@@ -100,10 +100,13 @@ $(O)/external: tests/external.c tests/monitor.c tls_handshake.c $(filter-out $(O
 $(O)/proof/pop3d: $(OBJECTS:%.o=%.c) proof.c $(wildcard *.h) Makefile
 	@$(MAKE) --no-print-directory O=$(O)/proof CPPFLAGS='$(CPPFLAGS) -DPROOF' $(O)/proof/pop3d
 
+$(O)/filter: tests/filter.c seccomp.c seccomp.h
+	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(LDFLAGS) -o $@ $<
+
 $(O)/without: tests/without.c
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
-TESTED = $(O)/fault.so $(O)/lookup $(O)/unit $(O)/monitor $(O)/external $(O)/proof/pop3d $(O)/without
+TESTED = $(O)/fault.so $(O)/filter $(O)/lookup $(O)/unit $(O)/monitor $(O)/external $(O)/proof/pop3d $(O)/without
 tested: all $(TESTED)
 
 # The suite, over $(O)/pop3d.  JOBS tests run at a time.
@@ -156,6 +159,6 @@ format:
 
 clean:
 	rm -rf build proof
-	rm -f *.o *.d pop3d pop3passwd tls.so fault.so lookup unit monitor external without
+	rm -f *.o *.d pop3d pop3passwd tls.so fault.so filter lookup unit monitor external without
 
 .PHONY: all tested check install uninstall dist format clean

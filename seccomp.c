@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -293,26 +295,40 @@ static const struct {
 		SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO | EPERM},
 };
 
-/* The program. */
+/* The program: a tree of comparisons, and three verdicts at its end.  The kernel translates it for each
+ * process, and goes through it for each call that there is, to know beforehand what becomes of it: it is
+ * to be short, and no way through it long. */
 
-#define PROGRAM_MAX 512
+#define PROGRAM_MAX 256 /* so far can a comparison jump */
+#define CALLS_MAX 120
+
+enum verdict { LISTED, OTHER, KILL, VERDICTS };
+
+/* Where to go on: an instruction, or -1 - verdict. */
+typedef int target;
+#define TO(verdict) (-1 - (target)(verdict))
 
 static struct sock_filter program[PROGRAM_MAX];
+static struct {
+	target if_true, if_false; /* of a comparison */
+} targets[PROGRAM_MAX];
 static unsigned short length;
 
-static void put(uint16_t code, uint32_t k, uint8_t if_true, uint8_t if_false)
+static void put(uint16_t code, uint32_t k)
 {
-	program[length++] = (struct sock_filter){code, if_true, if_false, k};
+	program[length++] = (struct sock_filter){code, 0, 0, k};
 }
 
 static void load(size_t offset)
 {
-	put(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+	put(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
 }
 
-static void answer(uint32_t verdict)
+static void compare(uint16_t how, uint32_t with, target if_true, target if_false)
 {
-	put(BPF_RET | BPF_K, verdict, 0, 0);
+	targets[length].if_true = if_true;
+	targets[length].if_false = if_false;
+	put(BPF_JMP | how | BPF_K, with);
 }
 
 /* The half of an argument that holds its value. */
@@ -323,67 +339,125 @@ static size_t argument(int number)
 	return offsetof(struct seccomp_data, args) + 8 * (size_t)number + low;
 }
 
-/* Each ends with a verdict, so that the number need not be loaded again. */
-static void put_rule(enum rule rule, uint32_t listed, uint32_t other)
+/* What becomes of a call on the list: always the same, or as its arguments are. */
+static target put_rule(enum rule rule)
 {
-	/* SYS_SEND, SYS_RECV, SYS_SENDTO, SYS_RECVFROM, SYS_SHUTDOWN, SYS_SETSOCKOPT,
-	 * SYS_GETSOCKOPT, SYS_SENDMSG, SYS_RECVMSG */
-	static const uint32_t data_calls[] = {9, 10, 11, 12, 13, 14, 15, 16, 17};
-	size_t i;
+	target here = length;
 
 	switch (rule) {
 	case NOT_EXEC:
 		load(argument(2));
-		put(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1);
-		answer(other);
-		break;
+		compare(BPF_JSET, PROT_EXEC, TO(OTHER), TO(LISTED));
+		return here;
 	case SOCKET_DATA:
+		/* SYS_SEND, SYS_RECV, SYS_SENDTO, SYS_RECVFROM, SYS_SHUTDOWN, SYS_SETSOCKOPT,
+		 * SYS_GETSOCKOPT, SYS_SENDMSG, SYS_RECVMSG */
 		load(argument(0));
-		for (i = 0; i < sizeof(data_calls) / sizeof(data_calls[0]); i++) {
-			put(BPF_JMP | BPF_JEQ | BPF_K, data_calls[i], 0, 1);
-			answer(listed);
-		}
-		answer(other);
-		return;
+		compare(BPF_JGE, 9, length + 1, TO(OTHER));
+		compare(BPF_JGT, 17, TO(OTHER), TO(LISTED));
+		return here;
 	case URGING:
 		load(argument(1));
-		put(BPF_JMP | BPF_JEQ | BPF_K, SIGURG, 1, 0);
-		answer(other);
-		break;
-	case ANY:
-		break;
+		compare(BPF_JEQ, SIGURG, TO(LISTED), TO(OTHER));
+		return here;
+	default:
+		return TO(LISTED);
 	}
-	answer(listed);
 }
 
-static void put_call(const struct call *call, uint32_t listed, uint32_t other)
-{
-	unsigned short jump = length;
+/* Numbers from `first` to the next part's, which have one fate. */
+struct part {
+	uint32_t first;
+	bool listed;
+	enum rule rule;
+};
 
-	put(BPF_JMP | BPF_JEQ | BPF_K, call->number, 0, 0);
-	put_rule(call->rule, listed, other);
-	program[jump].jf = (uint8_t)(length - jump - 1);
+static int compare_calls(const void *a, const void *b)
+{
+	const struct call *x = a, *y = b;
+
+	return (x->number > y->number) - (x->number < y->number);
+}
+
+static void add_part(struct part *parts, size_t *count, struct part part)
+{
+	const struct part *last = &parts[*count - 1];
+
+	if (*count > 0 && last->first == part.first)
+		parts[*count - 1] = part;
+	else if (*count == 0 || last->listed != part.listed
+		|| (part.listed && (last->rule != ANY || part.rule != ANY)))
+		parts[(*count)++] = part;
+}
+
+/* All numbers that there are, in as few parts as possible. */
+static size_t make_parts(struct part *parts, struct call *calls, size_t count)
+{
+	size_t i, made = 0;
+
+	qsort(calls, count, sizeof(calls[0]), compare_calls);
+	add_part(parts, &made, (struct part){0, false, ANY});
+	for (i = 0; i < count; i++) {
+		add_part(parts, &made,
+			(struct part){calls[i].number, true, calls[i].rule});
+		add_part(parts, &made, (struct part){calls[i].number + 1, false, ANY});
+	}
+	return made;
+}
+
+static target put_parts(const struct part *parts, size_t count)
+{
+	size_t half = count / 2;
+	target here = length;
+
+	if (count == 1)
+		return parts->listed ? put_rule(parts->rule) : TO(OTHER);
+	compare(BPF_JGE, parts[half].first, 0, 0);
+	targets[here].if_false = put_parts(parts, half);
+	targets[here].if_true = put_parts(parts + half, count - half);
+	return here;
+}
+
+static uint8_t distance(int from, target to)
+{
+	return (uint8_t)((to < 0 ? length - VERDICTS - 1 - to : to) - from - 1);
+}
+
+static void finish_program(uint32_t listed, uint32_t other)
+{
+	int i;
+
+	put(BPF_RET | BPF_K, listed);
+	put(BPF_RET | BPF_K, other);
+	put(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	for (i = 0; i < length; i++) {
+		if (BPF_CLASS(program[i].code) != BPF_JMP)
+			continue;
+		program[i].jt = distance(i, targets[i].if_true);
+		program[i].jf = distance(i, targets[i].if_false);
+	}
 }
 
 static void make_program(enum seccomp_rules rules)
 {
-	uint32_t listed = tables[rules].listed, other = tables[rules].other;
-	size_t i;
+	static struct call calls[CALLS_MAX];
+	static struct part parts[2 * CALLS_MAX + 1];
+	size_t count = tables[rules].count;
 
+	memcpy(calls, tables[rules].calls, count * sizeof(calls[0]));
+	if (tables[rules].and_session) {
+		memcpy(calls + count, session_calls, sizeof(session_calls));
+		count += COUNT(session_calls);
+	}
 	length = 0;
 	load(offsetof(struct seccomp_data, arch));
-	put(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
-	answer(SECCOMP_RET_KILL_PROCESS);
+	compare(BPF_JEQ, ARCHITECTURE, length + 1, TO(KILL));
 	load(offsetof(struct seccomp_data, nr));
 #ifdef X32_BIT
-	put(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
-	answer(SECCOMP_RET_KILL_PROCESS);
+	compare(BPF_JGE, X32_BIT, TO(KILL), length + 1);
 #endif
-	for (i = 0; tables[rules].and_session && i < COUNT(session_calls); i++)
-		put_call(&session_calls[i], listed, other);
-	for (i = 0; i < tables[rules].count; i++)
-		put_call(&tables[rules].calls[i], listed, other);
-	answer(other);
+	put_parts(parts, make_parts(parts, calls, count));
+	finish_program(tables[rules].listed, tables[rules].other);
 }
 
 bool seccomp_is_there(void)

@@ -43,6 +43,13 @@ make_other() {
 	own "$T/other"
 }
 
+@test "the filters say of each system call what the tables say" {
+	[ -x "$BUILT/filter" ]
+	run "$BUILT/filter"
+	[ "$status" = 0 ] || fail "$output"
+	[[ $output == *'20480 checks, 0 mistakes' ]]
+}
+
 @test "what is released has no orders to break out" {
 	run ! grep -q XTRY "$BUILT/pop3d"
 	grep -q XTRY "$BUILT/proof/pop3d"
