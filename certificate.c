@@ -104,44 +104,61 @@ static bool is_common_curve(const EVP_PKEY *key)
 	return false;
 }
 
-static const char *check_key(const struct certificate *c)
+static const char *check_key(const struct certificate *c, const EVP_PKEY *key)
 {
-	switch (EVP_PKEY_get_base_id(c->key)) {
+	switch (EVP_PKEY_get_base_id(key)) {
 	case EVP_PKEY_RSA:
-		if (EVP_PKEY_get_size(c->key) > TLS_SIGN_MAX)
+		if (EVP_PKEY_get_size(key) > TLS_SIGN_MAX)
 			return "RSA keys may have 4096 bits, not more";
 		break;
 	case EVP_PKEY_EC:
-		if (!is_common_curve(c->key))
+		if (!is_common_curve(key))
 			return "ECDSA keys must be of P-256, P-384 or P-521";
 		break;
 	default:
 		return "the key must be an RSA or an ECDSA key";
 	}
-	if (X509_check_private_key(c->leaf, c->key) != 1)
+	if (X509_check_private_key(c->leaf, key) != 1)
 		return "the key is not the one of the certificate";
 	return NULL;
 }
 
-static bool load_key(struct certificate *c, const char *file, conf_report *report)
+static EVP_PKEY *load_key(
+	const struct certificate *c, const char *file, conf_report *report)
 {
 	BIO *bio = open_pem("tls_key", file, report);
+	EVP_PKEY *key;
 	const char *wrong;
 	bool encrypted;
 
 	if (!bio)
-		return false;
+		return NULL;
 	encrypted = memmem(pem, sizeof(pem), "ENCRYPTED", 9) != NULL;
-	c->key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+	key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
 	close_pem(bio);
-	if (c->key)
-		wrong = check_key(c);
+	if (key)
+		wrong = check_key(c, key);
 	else
 		wrong = encrypted ? "the key is encrypted" : tls_error();
 	ERR_clear_error();
-	if (wrong)
-		complain(report, "tls_key", file, wrong);
-	return !wrong;
+	if (!wrong)
+		return key;
+	complain(report, "tls_key", file, wrong);
+	EVP_PKEY_free(key);
+	return NULL;
+}
+
+static bool keep_key(struct tls_secret_key *secret, const EVP_PKEY *key)
+{
+	unsigned char *der = NULL;
+	int length = i2d_PrivateKey(key, &der);
+
+	if (length > 0 && (size_t)length <= sizeof(secret->der)) {
+		secret->length = (size_t)length;
+		memcpy(secret->der, der, secret->length);
+	}
+	OPENSSL_clear_free(der, length > 0 ? (size_t)length : 0);
+	return secret->length > 0;
 }
 
 /* What does not keep it from working, for now. */
@@ -268,65 +285,86 @@ static bool make_ec(EVP_PKEY *stand_in, const EVP_PKEY *key, void *number)
 	return false;
 }
 
-static bool make_stand_in(struct certificate *c, uint32_t number)
+static bool make_stand_in(struct certificate *c, const EVP_PKEY *key, uint32_t number)
 {
 	void *argument = (void *)(uintptr_t)number;
 
 	c->stand_in = EVP_PKEY_new();
 	if (!c->stand_in)
 		return false;
-	if (EVP_PKEY_get_base_id(c->key) == EVP_PKEY_RSA)
-		return make_rsa(c->stand_in, c->key, argument);
-	return make_ec(c->stand_in, c->key, argument);
+	if (EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA)
+		return make_rsa(c->stand_in, key, argument);
+	return make_ec(c->stand_in, key, argument);
 }
 
-bool certificate_load(struct certificate *c, uint32_t number,
-	const struct conf_certificate *files, bool warn, conf_report *report)
+bool certificate_load(struct certificate *c, struct tls_secret_key *secret,
+	uint32_t number, const struct conf_certificate *files, bool warn,
+	conf_report *report)
 {
+	EVP_PKEY *key;
+	bool good;
+
 	memset(c, 0, sizeof(*c));
-	if (!load_chain(c, files->certificate, report)
-		|| !load_key(c, files->key ? files->key : files->certificate, report))
+	if (!load_chain(c, files->certificate, report))
 		return false;
-	if (!make_stand_in(c, number)) {
+	key = load_key(c, files->key ? files->key : files->certificate, report);
+	if (!key)
+		return false;
+	good = make_stand_in(c, key, number) && keep_key(secret, key);
+	EVP_PKEY_free(key);
+	if (!good)
 		complain(report, "tls_certificate", files->certificate, tls_error());
-		return false;
-	}
-	if (warn)
+	else if (warn)
 		check_strange(c, files, report);
-	return true;
-}
-
-void certificate_forget_key(struct certificate *c)
-{
-	EVP_PKEY_free(c->key);
-	c->key = NULL;
+	return good;
 }
 
 void certificate_free(struct certificate *c)
 {
-	certificate_forget_key(c);
 	EVP_PKEY_free(c->stand_in);
 	sk_X509_pop_free(c->chain, X509_free);
 	X509_free(c->leaf);
 }
 
-/* The real signature. */
+/* The real signature.  (EVP's decoders would take longer than ECDSA itself.) */
 
-size_t certificate_sign(const struct certificate *c, const struct tls_sign *wanted,
-	unsigned char out[TLS_SIGN_MAX])
+static size_t rsa_sign(const struct tls_secret_key *secret, const struct tls_sign *wanted,
+	unsigned char *out)
 {
-	EVP_PKEY_CTX *context = c->key ? EVP_PKEY_CTX_new(c->key, NULL) : NULL;
-	size_t size = TLS_SIGN_MAX;
-	bool rsa = c->key && EVP_PKEY_get_base_id(c->key) == EVP_PKEY_RSA;
+	const unsigned char *der = secret->der;
+	RSA *rsa = d2i_RSAPrivateKey(NULL, &der, (long)secret->length);
 	int padding = wanted->padding == RSA_PKCS1_PADDING ? RSA_PKCS1_PADDING
 							   : RSA_NO_PADDING;
+	int size = rsa ? RSA_private_encrypt(
+			   (int)wanted->length, wanted->data, out, rsa, padding)
+		       : 0;
 
-	if (!context || wanted->length > sizeof(wanted->data)
-		|| EVP_PKEY_sign_init(context) <= 0
-		|| (rsa && EVP_PKEY_CTX_set_rsa_padding(context, padding) <= 0)
-		|| EVP_PKEY_sign(context, out, &size, wanted->data, wanted->length) <= 0)
+	RSA_free(rsa);
+	return size > 0 ? (size_t)size : 0;
+}
+
+static size_t ec_sign(const struct tls_secret_key *secret, const struct tls_sign *wanted,
+	unsigned char *out)
+{
+	const unsigned char *der = secret->der;
+	EC_KEY *ec = d2i_ECPrivateKey(NULL, &der, (long)secret->length);
+	unsigned size = 0;
+
+	if (!ec || !ECDSA_sign(0, wanted->data, (int)wanted->length, out, &size, ec))
 		size = 0;
-	EVP_PKEY_CTX_free(context);
+	EC_KEY_free(ec);
+	return size;
+}
+
+size_t certificate_sign(const struct certificate *c, const struct tls_secret_key *secret,
+	const struct tls_sign *wanted, unsigned char out[TLS_SIGN_MAX])
+{
+	size_t size = 0;
+
+	if (wanted->length <= sizeof(wanted->data))
+		size = (EVP_PKEY_get_base_id(c->stand_in) == EVP_PKEY_RSA
+				? rsa_sign
+				: ec_sign)(secret, wanted, out);
 	ERR_clear_error();
 	return size;
 }

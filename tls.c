@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20" /* of TLS 1.2: RFC 9325 s.4.2 */
@@ -211,12 +212,23 @@ static bool can_be_shown(
 	return good;
 }
 
+/* In a process that others are forked from as well: only its own copy goes. */
+static void forget(struct tls_server *server)
+{
+	if (server->secrets)
+		munmap(server->secrets, sizeof(*server->secrets));
+	server->secrets = NULL;
+}
+
 static void close_server(struct tls_server *server)
 {
 	size_t i;
 
 	if (!server)
 		return;
+	if (server->secrets)
+		explicit_bzero(server->secrets, sizeof(*server->secrets));
+	forget(server);
 	for (i = 0; i < server->count; i++)
 		certificate_free(&server->certificates[i]);
 	SSL_CTX_free(server->context);
@@ -232,9 +244,18 @@ static bool load_certificates(struct tls_server *server, const struct conf *conf
 
 	for (i = 0; i < conf->certificate_count; i++)
 		good &= certificate_load(&server->certificates[server->count++],
-			(uint32_t)i, &conf->certificates[i], warn, report);
+			&server->secrets->keys[i], (uint32_t)i, &conf->certificates[i],
+			warn, report);
 	wipe_stack();
 	return good;
+}
+
+static struct tls_secrets *make_secrets(void)
+{
+	struct tls_secrets *secrets = mmap(NULL, sizeof(*secrets), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return secrets == MAP_FAILED ? NULL : secrets;
 }
 
 static struct tls_server *open_server(
@@ -249,9 +270,11 @@ static struct tls_server *open_server(
 			wiping_malloc, wiping_realloc, wiping_free);
 	if (!server)
 		return NULL;
+	server->secrets = make_secrets();
 	/* gmtime(3), by which certificates are judged, looks for /etc/localtime once. */
 	tzset();
-	server->context = wiping ? SSL_CTX_new(TLS_server_method()) : NULL;
+	server->context
+		= wiping && server->secrets ? SSL_CTX_new(TLS_server_method()) : NULL;
 	if (server->context && !load_certificates(server, conf, warn, report))
 		goto failed;
 	if (!server->context || !set_up(server, conf)) {
@@ -271,22 +294,17 @@ failed:
 	return NULL;
 }
 
-static void forget(struct tls_server *server)
-{
-	size_t i;
-
-	for (i = 0; i < server->count; i++)
-		certificate_forget_key(&server->certificates[i]);
-	explicit_bzero(server->ticket_secret, sizeof(server->ticket_secret));
-	wipe_stack();
-}
-
 static size_t sign(const struct tls_server *server, const struct tls_sign *wanted,
 	unsigned char out[TLS_SIGN_MAX])
 {
-	if (wanted->number >= server->count)
+	size_t size;
+
+	if (wanted->number >= server->count || !server->secrets)
 		return 0;
-	return certificate_sign(&server->certificates[wanted->number], wanted, out);
+	size = certificate_sign(&server->certificates[wanted->number],
+		&server->secrets->keys[wanted->number], wanted, out);
+	wipe_stack();
+	return size;
 }
 
 /* Connections. */

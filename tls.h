@@ -108,7 +108,7 @@ struct tls_library {
 	/* The words for a tls_outcome's error and version. */
 	const char *(*reason)(uint64_t error);
 
-	/* Wipes the private keys, and what tickets are made with: in the session before it
+	/* Gives up the private keys, and what tickets are made with: in the session before it
 	 * reads, in the monitor before it becomes the user.  The rest remains usable. */
 	void (*forget)(struct tls_server *server);
 

@@ -6,20 +6,29 @@
 
 #include <openssl/ssl.h>
 
-/* A certificate, its chain, and its key: in the listener and the monitor the real one, until
- * that is forgotten, and always one that asks for its signatures. */
+/* A certificate, its chain, and instead of its key one that asks for signatures. */
 struct certificate {
 	X509 *leaf;
 	STACK_OF(X509) * chain;
-	EVP_PKEY *key;
 	EVP_PKEY *stand_in;
+};
+
+/* What is secret: in pages of its own, which go all at once (tls.c: forget), so that a process pays nothing
+ * for what it must not have. */
+struct tls_secrets {
+	unsigned char tickets[32]; /* tls_ticket.c */
+	/* The keys, as DER; a key of 4,096 bits has 2.4 kB. */
+	struct tls_secret_key {
+		size_t length;
+		unsigned char der[4096];
+	} keys[CONF_CERTIFICATES_MAX];
 };
 
 struct tls_server {
 	SSL_CTX *context;
 	struct certificate certificates[CONF_CERTIFICATES_MAX];
 	size_t count;
-	unsigned char ticket_secret[32];
+	struct tls_secrets *secrets; /* NULL once they are forgotten */
 	enum tls_client_user client_user;
 };
 
@@ -29,13 +38,13 @@ const char *tls_error(void);
 /* certificate.c */
 
 /* Returns false after a report of what is wrong; certificate_free() is due all the same. */
-bool certificate_load(struct certificate *c, uint32_t number,
-	const struct conf_certificate *files, bool warn, conf_report *report);
+bool certificate_load(struct certificate *c, struct tls_secret_key *secret,
+	uint32_t number, const struct conf_certificate *files, bool warn,
+	conf_report *report);
 void certificate_free(struct certificate *c);
-void certificate_forget_key(struct certificate *c);
 
-size_t certificate_sign(const struct certificate *c, const struct tls_sign *wanted,
-	unsigned char out[TLS_SIGN_MAX]);
+size_t certificate_sign(const struct certificate *c, const struct tls_secret_key *secret,
+	const struct tls_sign *wanted, unsigned char out[TLS_SIGN_MAX]);
 
 /* Whom the stand-ins ask. */
 void certificate_ask(const struct tls_hooks *hooks);

@@ -25,15 +25,9 @@ static bool hmac(const void *key, const void *data, size_t length, unsigned char
 bool ticket_start(struct tls_server *server)
 {
 	static const unsigned char label[32] = "pop3d: what seals TLS tickets";
-	unsigned char *der = NULL;
-	int length = i2d_PrivateKey(server->certificates[0].key, &der);
-	bool good;
+	const struct tls_secret_key *first = &server->secrets->keys[0];
 
-	if (length <= 0)
-		return false;
-	good = hmac(label, der, (size_t)length, server->ticket_secret);
-	OPENSSL_clear_free(der, (size_t)length);
-	return good;
+	return hmac(label, first->der, first->length, server->secrets->tickets);
 }
 
 static void put_day(unsigned char *name, uint32_t day)
@@ -70,7 +64,7 @@ enum tls_ticket ticket_keys(const struct tls_server *server, bool fresh,
 		return TLS_TICKET_UNKNOWN;
 	memcpy(text, name, TLS_TICKET_NAME);
 	text[TLS_TICKET_NAME] = 'c';
-	if (!hmac(server->ticket_secret, name, DAY_SIZE, day)
+	if (!server->secrets || !hmac(server->secrets->tickets, name, DAY_SIZE, day)
 		|| !hmac(day, text, sizeof(text), keys->cipher))
 		return TLS_TICKET_UNKNOWN;
 	text[TLS_TICKET_NAME] = 'm';
