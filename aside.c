@@ -17,13 +17,17 @@ bool aside_start(struct aside *aside, aside_runner *run, const void *argument)
 		return false;
 	aside->pid = fork();
 	if (aside->pid == 0) {
+		setpgid(0, 0);
 		run(argument, pair[1]);
 		_exit(0);
 	}
 	close(pair[1]);
 	aside->socket = pair[0];
-	if (aside->pid > 0)
+	/* Here too, or the group may have to be killed before there is one. */
+	if (aside->pid > 0) {
+		setpgid(aside->pid, aside->pid);
 		return true;
+	}
 	aside->pid = 0;
 	close(pair[0]);
 	return false;
@@ -48,7 +52,7 @@ int aside_end(struct aside *aside)
 	if (aside->pid == 0)
 		return 0;
 	close(aside->socket);
-	kill(aside->pid, SIGKILL);
+	kill(-aside->pid, SIGKILL);
 	while (waitpid(aside->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	aside->pid = 0;

@@ -1,4 +1,5 @@
-/* A process that the monitor makes to do one thing in its stead, and which answers once. */
+/* A process, and a process group, that the monitor makes to do one thing in its stead, and which
+ * answers once. */
 #ifndef ASIDE_H
 #define ASIDE_H
 
@@ -22,7 +23,7 @@ bool aside_start(struct aside *aside, aside_runner *run, const void *argument);
 ssize_t aside_hear(
 	const struct aside *aside, void *answer, size_t size, unsigned seconds);
 
-/* Kills it and waits for that; nothing where there is none.  Returns its status, as waitpid(2) has it.
+/* Kills the group and waits for the process; nothing where there is none.  Returns its status, as waitpid(2) has it.
  * SIGCHLD is left as it is: one for the session may be among them. */
 int aside_end(struct aside *aside);
 

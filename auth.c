@@ -441,36 +441,48 @@ static bool search(const struct auth_attempt *attempt, struct account *account,
 	return true;
 }
 
+/* Where no source has judged itself. */
+static enum auth_verdict judge(const struct auth_attempt *attempt,
+	const struct account *account, enum users_found found, unsigned char *signature,
+	char *reason)
+{
+	const char *denied;
+	bool right;
+
+	if (found == USERS_BROKEN)
+		return AUTH_BROKEN;
+	right = methods[attempt->method].matches(attempt, account, signature);
+	denied = denial(attempt, account, found, right);
+	if (denied) {
+		/* Who was asked may know better than that it is nobody here. */
+		if (found != USERS_ABSENT || !*reason)
+			snprintf(reason, LOG_LINE_MAX, "%s", denied);
+		return AUTH_DENIED;
+	}
+	if (account->broken) {
+		snprintf(reason, LOG_LINE_MAX, "%s:%u: %s", account->file, account->line,
+			account->broken);
+		return AUTH_BROKEN;
+	}
+	return AUTH_GRANTED;
+}
+
+void auth_wipe(struct account *account)
+{
+	explicit_bzero(account->password, sizeof(account->password));
+	explicit_bzero(account->stand_in, sizeof(account->stand_in));
+	explicit_bzero(account->seed, sizeof(account->seed));
+}
+
 enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account *account,
 	unsigned char *signature, char *reason)
 {
 	enum users_found found;
-	enum auth_verdict verdict = AUTH_GRANTED;
-	const char *denied = NULL;
-	bool right;
+	enum auth_verdict verdict;
 
-	if (!search(attempt, account, &found, &verdict, reason))
-		return verdict;
-	verdict = AUTH_GRANTED;
-	if (found == USERS_BROKEN) {
-		verdict = AUTH_BROKEN;
-	} else {
-		right = methods[attempt->method].matches(attempt, account, signature);
-		denied = denial(attempt, account, found, right);
-	}
-	if (denied) {
-		verdict = AUTH_DENIED;
-		/* Who was asked may know better than that it is nobody here. */
-		if (found != USERS_ABSENT || !*reason)
-			snprintf(reason, LOG_LINE_MAX, "%s", denied);
-	} else if (verdict == AUTH_GRANTED && account->broken) {
-		verdict = AUTH_BROKEN;
-		snprintf(reason, LOG_LINE_MAX, "%s:%u: %s", account->file, account->line,
-			account->broken);
-	}
-	explicit_bzero(account->password, sizeof(account->password));
-	explicit_bzero(account->stand_in, sizeof(account->stand_in));
-	explicit_bzero(account->seed, sizeof(account->seed));
+	if (search(attempt, account, &found, &verdict, reason))
+		verdict = judge(attempt, account, found, signature, reason);
+	auth_wipe(account);
 	return verdict;
 }
 

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define AUTH_NAME_MAX 256      /* octets of a user's name, its NUL included */
+#define AUTH_NAME_MAX USERS_NAME_MAX
 #define AUTH_DIGEST_SIZE 16    /* MD5, RFC 1321 */
 #define AUTH_TIMESTAMP_MAX 320 /* `<...@host>` and its NUL */
 
@@ -92,6 +92,9 @@ enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account 
 
 /* Whether the password is the one that is stored, in whatever way. */
 bool auth_takes(const struct account *account, const char *password);
+
+/* Whatever is secret in it. */
+void auth_wipe(struct account *account);
 
 /* What a SCRAM client must know of its user's keys: RFC 5802 s.5.1, `s` and `i`.  The text is
  * base64.  Who is not there, or has a password that is stored otherwise, has one that is the same

@@ -127,7 +127,7 @@ static enum auth_verdict judge(const struct program_result *result, char *output
 	else if (result->length == 0 || !take_report(output, account))
 		wrong = "it has not run what stands behind it";
 	else if (result->uid == 0)
-		wrong = "it has not become a user: uid 0";
+		return AUTH_DENIED; /* root has no mail: as with a wrong password */
 	if (!wrong) {
 		take_ids(result, account);
 		return AUTH_GRANTED;
@@ -136,10 +136,19 @@ static enum auth_verdict judge(const struct program_result *result, char *output
 	return AUTH_UNSURE;
 }
 
+static char self[PATH_MAX];
+
+void checkpassword_start(void)
+{
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[length > 0 ? length : 0] = '\0';
+}
+
 enum auth_verdict checkpassword(const struct auth_attempt *attempt,
 	const struct conf_users *source, struct account *account, char *reason)
 {
-	char self[PATH_MAX], secret[DATA_MAX + 1];
+	char secret[DATA_MAX + 1];
 	char output[REPORT_MAX + 1];
 	char address[sizeof("TCPREMOTEIP=") + NETWORK_TEXT];
 	const char *environment[] = {"PROTO=TCP", address, NULL};
@@ -151,9 +160,9 @@ enum auth_verdict checkpassword(const struct auth_attempt *attempt,
 		.output = output,
 		.output_size = sizeof(output),
 		.beginning = MAGIC,
+		.unspoken = auth_takes_password(attempt->method) ? attempt->secret : NULL,
 	};
 	struct program_result result;
-	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	size_t count = 0;
 
 	strcpy(reason, auth_takes_password(attempt->method) ? "password" : "digest");
@@ -164,7 +173,6 @@ enum auth_verdict checkpassword(const struct auth_attempt *attempt,
 		snprintf(address, sizeof(address), "TCPREMOTEIP=%s", attempt->address);
 		program.environment = environment;
 	}
-	self[length > 0 ? length : 0] = '\0';
 	while (source->words[count])
 		count++;
 	program.argv = words = memory_resize(NULL, (count + 3) * sizeof(*words));

@@ -171,6 +171,17 @@ static unsigned check_tls(
 	return wanted && conf->certificate_count == 0;
 }
 
+static bool has_name(const char *pattern)
+{
+	const char *p;
+
+	for (p = pattern; (p = strchr(p, '%')) != NULL && p[1]; p += 2) {
+		if (p[1] == 'u' || p[1] == 'n')
+			return true;
+	}
+	return false;
+}
+
 /* Whoever shares a user id and a home is not to share the mail. */
 static unsigned check_users(const struct conf *conf, conf_report *report)
 {
@@ -180,7 +191,7 @@ static unsigned check_users(const struct conf *conf, conf_report *report)
 		const struct conf_users *users = &conf->users[i];
 
 		if (users->kind != USERS_PAM || !users->words[1]
-			|| strstr(conf->maildir, "%u") || strstr(conf->maildir, "%n"))
+			|| has_name(conf->maildir))
 			continue;
 		report("users: where PAM's users share one of the system's, `maildir` "
 		       "must have %u or %n");

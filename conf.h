@@ -112,7 +112,7 @@ struct conf_source {
 typedef void conf_report(const char *text);
 
 /* Fills in `conf`: defaults, then the file, then the options.  An -o or -l `listen`
- * replaces those of the file, and an -o `tls_certificate` all of its certificates.  Reports every mistake and returns how many there were;
+ * replaces those of the file, as does an -o `users`, and an -o `tls_certificate` all of its certificates.  Reports every mistake and returns how many there were;
  * conf_free() is due whatever it returns. */
 unsigned conf_load(
 	struct conf *conf, const struct conf_source *source, conf_report *report);

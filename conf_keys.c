@@ -95,8 +95,7 @@ static char **make_command(const char *value)
 	return words;
 }
 
-#define SERVICE_CHARACTERS \
-	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+#define SERVICE_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
 /* What stands behind the word, or NULL where there is another. */
 static const char *behind(const char *value, const char *word)
@@ -140,7 +139,7 @@ static const char *parse_pam(struct conf_users *users, const char *rest)
 #endif
 	words = users->words = make_command(*rest ? rest : "pop3d");
 	if (words[0][strspn(words[0], SERVICE_CHARACTERS)])
-		return "a service's name has letters, digits, `-` and `_`";
+		return "a service has lower-case letters, digits, `-` and `_`";
 	return words[1] && words[2] ? "must be `pam`, `pam SERVICE` or `pam SERVICE USER`"
 				    : NULL;
 }

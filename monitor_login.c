@@ -313,6 +313,10 @@ static bool judge(struct monitor *m, struct request *request,
 		return refuse(m, request, REPLY_PERMANENT, reason);
 	if (verdict == AUTH_UNSURE)
 		return refuse(m, request, REPLY_TEMPORARY, reason);
+	if (account.name[0]) {
+		user = account.name;
+		log_quote(m->tried, user, strlen(user));
+	}
 	status = enter(m, &account, user, reason);
 	if (status != REPLY_OK)
 		return refuse(m, request, status, reason);

@@ -18,8 +18,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define ASKED_SECONDS 30  /* for an answer: modules ask others */
-#define CLOSED_SECONDS 10 /* for the session's end */
+#define ASKED_SECONDS 30   /* for an answer: modules ask others */
+#define CLOSED_SECONDS 10  /* that the monitor waits for the session's end */
+#define CLOSING_SECONDS 60 /* that the keeper may take for it */
 #define MONITOR_SOCKET 3
 
 /* What the keeper has to say. */
@@ -29,7 +30,23 @@ struct answer {
 	char reason[LOG_LINE_MAX];
 };
 
+struct question {
+	const struct auth_attempt *attempt;
+	const struct conf_users *source;
+	struct account *account;
+};
+
 static struct aside keeper;
+
+/* The system's user whom PAM has let in, or whom all of the source's share; NULL: none who can have
+ * mail. */
+static const struct passwd *find_user(const struct conf_users *source, const char *name)
+{
+	const char *wanted = source->words[1] ? source->words[1] : name;
+	const struct passwd *user = users_name_is_safe(name) ? getpwnam(wanted) : NULL;
+
+	return user && user->pw_uid != 0 ? user : NULL;
+}
 
 /* In the keeper. */
 
@@ -124,6 +141,12 @@ static const struct {
 	{PAM_AUTHTOK_EXPIRED, "password-expired"},
 };
 
+static enum auth_verdict fail(pam_handle_t *handle, int status, char *reason)
+{
+	snprintf(reason, LOG_LINE_MAX, "pam: %s", pam.strerror(handle, status));
+	return AUTH_UNSURE;
+}
+
 static enum auth_verdict judge(pam_handle_t *handle, int status, char *reason)
 {
 	size_t i;
@@ -136,8 +159,7 @@ static enum auth_verdict judge(pam_handle_t *handle, int status, char *reason)
 		strcpy(reason, denials[i].reason);
 		return AUTH_DENIED;
 	}
-	snprintf(reason, LOG_LINE_MAX, "pam: %s", pam.strerror(handle, status));
-	return AUTH_UNSURE;
+	return fail(handle, status, reason);
 }
 
 static int prepare(pam_handle_t *handle, const struct auth_attempt *attempt)
@@ -169,10 +191,30 @@ static int take_name(pam_handle_t *handle, char name[AUTH_NAME_MAX])
 	return PAM_SUCCESS;
 }
 
+/* Signals that end the others are for them; what modules start has them as ever. */
+static void stay(int number)
+{
+	(void)number;
+}
+
+/* From here on the keeper ends by itself, whatever ends the others. */
+static int detach(void)
+{
+	static const int stops[] = {SIGHUP, SIGINT, SIGTERM};
+	const struct sigaction action = {.sa_handler = stay, .sa_flags = SA_RESTART};
+	size_t i;
+
+	for (i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
+		sigaction(stops[i], &action, NULL);
+	return prctl(PR_SET_PDEATHSIG, 0) < 0 ? PAM_SYSTEM_ERR : PAM_SUCCESS;
+}
+
 static int enter(pam_handle_t *handle)
 {
-	int status = pam.setcred(handle, PAM_ESTABLISH_CRED | PAM_SILENT);
+	int status = detach();
 
+	if (status == PAM_SUCCESS)
+		status = pam.setcred(handle, PAM_ESTABLISH_CRED | PAM_SILENT);
 	if (status != PAM_SUCCESS)
 		return status;
 	status = pam.open_session(handle, PAM_SILENT);
@@ -181,10 +223,10 @@ static int enter(pam_handle_t *handle)
 	return status;
 }
 
-static int ask(pam_handle_t *handle, const struct auth_attempt *attempt, struct answer *a)
+static int ask(pam_handle_t *handle, const struct question *q, struct answer *a)
 {
 	const int flags = PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK;
-	int status = prepare(handle, attempt);
+	int status = prepare(handle, q->attempt);
 
 	if (status == PAM_SUCCESS)
 		status = pam.authenticate(handle, flags);
@@ -192,26 +234,24 @@ static int ask(pam_handle_t *handle, const struct auth_attempt *attempt, struct 
 		status = pam.acct_mgmt(handle, flags);
 	if (status == PAM_SUCCESS)
 		status = take_name(handle, a->name);
-	/* From here on the keeper ends by itself, whatever ends the others. */
-	if (status == PAM_SUCCESS
-		&& (prctl(PR_SET_PDEATHSIG, 0) < 0 || setpgid(0, 0) < 0))
-		status = PAM_SYSTEM_ERR;
-	if (status == PAM_SUCCESS)
-		status = enter(handle);
+	/* Right or wrong: who can't have mail is not told which. */
+	if (status == PAM_SUCCESS && !find_user(q->source, a->name))
+		status = PAM_USER_UNKNOWN;
 	a->verdict = judge(handle, status, a->reason);
+	if (a->verdict != AUTH_GRANTED)
+		return status;
+	status = enter(handle);
+	if (status != PAM_SUCCESS)
+		a->verdict = fail(handle, status, a->reason);
 	return status;
 }
 
 /* Nothing comes from there but the end. */
 static void wait_for_end(void)
 {
-	static const int stops[] = {SIGHUP, SIGINT, SIGTERM};
 	char octet;
-	size_t i;
 	ssize_t got;
 
-	for (i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
-		signal(stops[i], SIG_IGN);
 	do
 		got = recv(MONITOR_SOCKET, &octet, 1, 0);
 	while (got > 0 || (got < 0 && errno == EINTR));
@@ -224,6 +264,8 @@ static void arrange(int monitor)
 	sigset_t none;
 
 	log_close();
+	if (chdir("/") < 0)
+		_exit(EX_OSERR);
 	sandbox_null_stdio(false);
 	if (high < 0 || dup3(high, MONITOR_SOCKET, O_CLOEXEC) < 0)
 		_exit(EX_OSERR);
@@ -234,11 +276,6 @@ static void arrange(int monitor)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		_exit(EX_OSERR);
 }
-
-struct question {
-	const struct auth_attempt *attempt;
-	const struct conf_users *source;
-};
 
 static void run_keeper(const void *argument, int monitor)
 {
@@ -256,13 +293,17 @@ static void run_keeper(const void *argument, int monitor)
 		status = pam.start(
 			q->source->words[0], q->attempt->user, &conversation, &handle);
 		if (status == PAM_SUCCESS)
-			status = ask(handle, q->attempt, &answer);
+			status = ask(handle, q, &answer);
 		else
 			judge(NULL, status, answer.reason);
 	}
+	/* For as long as the session is, this need not be here. */
+	explicit_bzero((char *)q->attempt->secret, strlen(q->attempt->secret));
+	auth_wipe(q->account);
 	send(MONITOR_SOCKET, &answer, sizeof(answer), MSG_NOSIGNAL);
 	if (answer.verdict == AUTH_GRANTED) {
 		wait_for_end();
+		alarm(CLOSING_SECONDS);
 		status = pam.close_session(handle, PAM_SILENT);
 		pam.setcred(handle, PAM_DELETE_CRED | PAM_SILENT);
 	}
@@ -273,24 +314,24 @@ static void run_keeper(const void *argument, int monitor)
 
 /* In the monitor. */
 
-/* The system's user whom PAM has let in, or whom all of the source's share. */
-static enum auth_verdict find_account(const struct conf_users *source, const char *name,
+static enum auth_verdict take_user(const struct conf_users *source, const char *name,
 	struct account *account, char *reason)
 {
-	const char *wanted = source->words[1] ? source->words[1] : name;
-	const struct passwd *user = users_name_is_safe(name) ? getpwnam(wanted) : NULL;
+	const struct passwd *user = find_user(source, name);
 	int count = ACCOUNT_GROUPS_MAX;
 
-	if (!user || user->pw_uid == 0) {
-		snprintf(reason, LOG_LINE_MAX, "pam: the system has no such user");
+	if (!user || strlen(user->pw_dir) >= sizeof(account->home)) {
+		strcpy(reason, "pam: the user is gone");
 		return AUTH_BROKEN;
 	}
 	account->uid = user->pw_uid;
 	account->gid = user->pw_gid;
-	if (getgrouplist(user->pw_name, user->pw_gid, account->groups, &count) > 0)
-		account->group_count = (size_t)count;
-	if (strlen(user->pw_dir) < sizeof(account->home))
-		strcpy(account->home, user->pw_dir);
+	/* (Those that fit, where there are more.) */
+	getgrouplist(user->pw_name, user->pw_gid, account->groups, &count);
+	account->group_count
+		= count < ACCOUNT_GROUPS_MAX ? (size_t)count : ACCOUNT_GROUPS_MAX;
+	strcpy(account->home, user->pw_dir);
+	strcpy(account->name, name);
 	return AUTH_GRANTED;
 }
 
@@ -305,7 +346,7 @@ static void wait_for_keeper(void)
 enum auth_verdict pam_ask(const struct auth_attempt *attempt,
 	const struct conf_users *source, struct account *account, char *reason)
 {
-	const struct question question = {attempt, source};
+	const struct question question = {attempt, source, account};
 	enum auth_verdict verdict = AUTH_UNSURE;
 	struct answer answer;
 	char text[ASIDE_TEXT_MAX];
@@ -324,7 +365,7 @@ enum auth_verdict pam_ask(const struct auth_attempt *attempt,
 		memcpy(reason, answer.reason, sizeof(answer.reason));
 	}
 	if (verdict == AUTH_GRANTED)
-		return find_account(source, answer.name, account, reason);
+		return take_user(source, answer.name, account, reason);
 	/* Modules may have something left to say. */
 	if (got > 0)
 		wait_for_keeper();
@@ -367,9 +408,9 @@ unsigned pam_check(const struct conf_users *source, conf_report *report)
 	}
 	if (getuid() != 0)
 		report("users: warning: only root can ask most modules of PAM");
-	if (source->words[1] && !getpwnam(source->words[1])) {
-		snprintf(text, sizeof(text), "users: there is no user %s",
-			source->words[1]);
+	if (source->words[1] && !find_user(source, "-")) {
+		snprintf(text, sizeof(text),
+			"users: there is no user %s who may have mail", source->words[1]);
 		report(text);
 		mistakes++;
 	}

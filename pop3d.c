@@ -351,6 +351,8 @@ int main(int argc, char **argv)
 		&& options.source.listen_count == 0;
 	open_early_log();
 	mistakes = conf_load(&server.conf, &options.source, log_report);
+	if (conf_programs(&server.conf))
+		checkpassword_start();
 	wrong = sandbox_find_user(&server.user, server.conf.session_user);
 	if (!wrong && server.conf.log == LOG_TO_STDERR && stderr_is_client())
 		wrong = "log: stderr is the client's connection here, use syslog";

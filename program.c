@@ -242,10 +242,11 @@ static bool take_message(struct run *run)
 		? -1
 		: recvmsg(run->fds[OUTPUT].fd, &message, MSG_CMSG_CLOEXEC);
 
-	if (got == 0)
+	/* An empty message is none; the end can be read again. */
+	if (got == 0 && (run->fds[OUTPUT].revents & POLLHUP))
 		close_end(run, OUTPUT);
 	if (got <= 0)
-		return false;
+		return got == 0 && run->fds[OUTPUT].fd >= 0;
 	header = CMSG_FIRSTHDR(&message);
 	if (came || (size_t)got < length || memcmp(p->output, p->beginning, length) != 0
 		|| (message.msg_flags & MSG_TRUNC) || !header
@@ -336,8 +337,10 @@ static void take_rest(struct run *run)
 {
 	int i;
 
+	/* Of who might still write nothing is to be left. */
+	kill(-run->pid, SIGKILL);
 	take_start(run);
-	while (take_output(run))
+	for (i = 0; i < 64 && take_output(run); i++)
 		;
 	for (i = 0; i < 64 && take_errors(run); i++)
 		;
@@ -373,14 +376,13 @@ static void watch(struct run *run)
 	take_rest(run);
 }
 
-/* Kills what is left of the group, its children too. */
+/* Waits for it: it has been killed, its children too. */
 static void finish(struct run *run)
 {
 	struct program_result *result = &run->result;
 	int status;
 	pid_t pid;
 
-	kill(-run->pid, SIGKILL);
 	do
 		pid = waitpid(run->pid, &status, 0);
 	while (pid < 0 && errno == EINTR);

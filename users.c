@@ -130,8 +130,12 @@ static enum users_found find_in_system(
 		snprintf(why, LOG_LINE_MAX, "passwd: %s", strerror(errno));
 		return USERS_BROKEN;
 	}
-	if (!user || user->pw_uid == 0)
+	if (!user || user->pw_uid == 0) {
+		/* shadow(5) may have had more to say of it. */
+		account->expired = NULL;
+		explicit_bzero(account->password, sizeof(account->password));
 		return USERS_ABSENT;
+	}
 	account->uid = user->pw_uid;
 	account->gid = user->pw_gid;
 	account->system = true;
@@ -232,12 +236,40 @@ static bool each_in_system(
 	return errno == 0 || errno == ENOENT;
 }
 
-bool users_each(const struct conf *conf, users_visitor *each, void *argument, char *why)
+/* One visit of a source: whom an earlier one knows it does not have. */
+struct visit {
+	const struct conf *conf;
+	size_t source;
+	users_visitor *each;
+	void *argument;
+};
+
+static void visit_user(void *argument, const char *name, const struct account *account)
 {
+	static struct account other;
+	const struct visit *visit = argument;
+	enum users_found found = USERS_ABSENT;
+	char why[LOG_LINE_MAX];
+	size_t at = 0;
+
+	users_begin(visit->conf, &other);
+	while (at < visit->source && (found == USERS_ABSENT || found == USERS_ASK))
+		found = users_search(visit->conf, &at, name, &other, why);
+	explicit_bzero(&other, sizeof(other));
+	if (at > visit->source || found == USERS_ABSENT || found == USERS_ASK)
+		visit->each(visit->argument, name, account);
+}
+
+bool users_each(const struct conf *conf, users_visitor *visitor, void *visited, char *why)
+{
+	struct visit visit = {conf, 0, visitor, visited};
+	users_visitor *each = visit_user;
+	void *argument = &visit;
 	bool all = true;
 	size_t i;
 
 	for (i = 0; i < conf->users_count && all; i++) {
+		visit.source = i;
 		if (conf->users[i].kind == USERS_FILE)
 			all = users_file_each(
 				conf, conf->users[i].file, each, argument, why);

@@ -1,4 +1,4 @@
-/* Who may log in: `users system` and `users file` of pop3d.conf(5). */
+/* Who may log in: `users` of pop3d.conf(5). */
 #ifndef USERS_H
 #define USERS_H
 
@@ -12,6 +12,7 @@
 #define USERS_PASSWORD_MAX 1024
 
 #define ACCOUNT_GROUPS_MAX 64
+#define USERS_NAME_MAX 256 /* octets of a name, its NUL included */
 
 struct account {
 	uid_t uid; /* 0 where the users file gives none and pop3d runs as root */
@@ -27,8 +28,9 @@ struct account {
 	 * day and host as long as the first line is.  Wipe them. */
 	char stand_in[USERS_PASSWORD_MAX];
 	unsigned char seed[32];
-	const char *file;                 /* the users file, or NULL */
-	unsigned line;                    /* of that */
+	char name[USERS_NAME_MAX]; /* where it is not what was asked for; or empty */
+	const char *file;          /* the users file, or NULL */
+	unsigned line;             /* of that */
 	gid_t groups[ACCOUNT_GROUPS_MAX]; /* all of them; none: as `system` says */
 	size_t group_count;
 };

@@ -207,6 +207,7 @@ static bool look_up(const char *file, int fd, const char *name, struct account *
 	struct users_index index;
 	enum users_index_found seed, stand_in, user = USERS_INDEX_SENSELESS;
 	unsigned number = 0;
+	bool had_stand_in = account->stand_in[0] != '\0';
 
 	if (users_index_open(&index, file, fd) != USERS_INDEX_GOOD)
 		return false;
@@ -216,7 +217,8 @@ static bool look_up(const char *file, int fd, const char *name, struct account *
 	stand_in = users_index_line(&index, index.header.stand_in, line);
 	if (stand_in == USERS_INDEX_FOUND)
 		keep_stand_in(account, line);
-	if ((stand_in == USERS_INDEX_FOUND) == (account->stand_in[0] != '\0')
+	if ((had_stand_in
+		    || (stand_in == USERS_INDEX_FOUND) == (account->stand_in[0] != '\0'))
 		&& seed != USERS_INDEX_SENSELESS)
 		user = users_index_find(&index, name, line, &number);
 	if (user == USERS_INDEX_FOUND)
@@ -231,7 +233,7 @@ enum users_found users_file_find(
 	const char *file, const char *name, struct account *account, char *why)
 {
 	static struct lines lines;
-	const struct account blank = *account;
+	struct account blank = *account;
 	enum users_found found;
 
 	if (lines_open(&lines, file) < 0) {
@@ -248,6 +250,7 @@ enum users_found users_file_find(
 		found = USERS_BROKEN;
 	}
 	lines_close(&lines);
+	explicit_bzero(&blank, sizeof(blank));
 	return found;
 }
 

@@ -135,23 +135,96 @@ only() {
 	grep -q 'login-failed .*method=APOP reason=digest' "$T/listening"
 }
 
-@test "checkpassword: a command that dies, hangs on, says nothing or stays root: SYS/TEMP, and why" {
+@test "checkpassword: a command that dies, says nothing, or what is none: SYS/TEMP, and why; one that stays root lets nobody in" {
 	local what
 	for what in 'exit 111' 'exit 2' 'kill -9 $$' 'exit 0' 'echo pop3d-user; exit 0' \
-		'printf "pop3d-user\n0 0 0\n/\n\n"; exit 0' 'head -c 100000 /dev/zero; exit 0' 'exec "$2" "$3" 3>&-'; do
+		'printf "pop3d-users\n/\n\n"; exit 0' 'head -c 100000 /dev/zero; exit 0'; do
 		printf '#!/bin/sh\n%s\n' "$what" >"$T/check"
 		chmod 755 "$T/check"
 		only "users checkpassword $T/check $T"
-		if [ "$(id -u)" = 0 ] || [[ $what != exec* ]]; then
-			[[ $(answers 'USER joe' 'PASS secret' QUIT | sed -n 3p) == '-ERR [SYS/TEMP]'* ]] || fail "$what"
-			grep -q 'login-refused .*user=joe method=PASS reason=checkpassword: ' "$LOG" || fail "$what"
-		fi
+		[[ $(answers 'USER joe' 'PASS secret' QUIT | sed -n 3p) == '-ERR [SYS/TEMP]'* ]] || fail "$what"
+		grep -q 'login-refused .*user=joe method=PASS reason=checkpassword: ' "$LOG" || fail "$what"
 		: >"$LOG"
 	done
+	# Root has no mail.
+	if [ "$(id -u)" = 0 ]; then
+		printf '#!/bin/sh\nexec "$2" "$3" 3>&-\n' >"$T/check"
+		[[ $(answers 'USER joe' 'PASS secret' QUIT | sed -n 3p) == '-ERR [AUTH]'* ]]
+	fi
 	rm "$T/check"
 	[[ $(answers 'USER joe' 'PASS secret' QUIT | sed -n 3p) == '-ERR [SYS/TEMP]'* ]]
 	run -78 "$POP3D" -t -f "$CONF"
 	[[ $output == "users: $T/check: No such file or directory"* ]]
+}
+
+# bats test_tags=clock
+@test "checkpassword: a command has ten seconds, whatever its children do" {
+	cat >"$T/check" <<-'E'
+		#!/usr/bin/python3 -I
+		import os, time
+		for i in range(20):
+		    if os.fork() == 0:
+		        while True: os.write(1, b"x")
+		time.sleep(60)
+	E
+	chmod 755 "$T/check"
+	only "users checkpassword $T/check $T"
+	local begin=$SECONDS
+	answers 'USER joe' 'PASS secret' QUIT | sed -n 3p | grep -q '^-ERR \[SYS/TEMP\]'
+	((SECONDS - begin >= 9 && SECONDS - begin < 40)) || fail "$((SECONDS - begin)) s"
+	grep -q 'reason=checkpassword: no answer in time' "$LOG"
+	run ! pgrep -f "$T/check"
+}
+
+@test "checkpassword: what it writes to standard error is logged, but not the password" {
+	printf '#!/bin/sh\ncat <&3 >&2\necho >&2\necho hello >&2\nexit 1\n' >"$T/check"
+	chmod 755 "$T/check"
+	only "users checkpassword $T/check"
+	answers 'USER joe' 'PASS q9x7secretw3z' QUIT >/dev/null
+	grep -q 'checkpassword: hello' "$LOG"
+	run ! grep -q q9x7 "$LOG"
+}
+
+@test "checkpassword: a program that is replaced while it listens still serves" {
+	make_command
+	only "users checkpassword $T/check $T"
+	three_messages
+	mkdir "$T/bin"
+	cp "$POP3D" "$T/bin/pop3d"
+	chmod 755 "$T" "$T/bin"
+	POP3D=$T/bin/pop3d start_listening
+	python <<-'P'
+		c = Client(PORT)
+		c.say(b"USER joe")
+		assert c.say(b"PASS secret").startswith(b"+OK")
+		c.quit()
+	P
+	cp "$POP3D" "$T/bin/new"
+	mv "$T/bin/new" "$T/bin/pop3d"
+	python <<-'P'
+		c = Client(PORT)
+		c.say(b"USER joe")
+		said = c.say(b"PASS secret")
+		assert said.startswith(b"+OK"), said
+		c.quit()
+	P
+}
+
+@test "several users lines: pop3d -x goes by the first that knows a name, as a login does" {
+	printf 'joe:{PLAIN}a:%s:%s::%s::expire=never\n' "$MAIL_UID" "$MAIL_GID" "$T" >"$T/one"
+	printf 'joe:{PLAIN}b:%s:%s::%s\nsue:{PLAIN}b:%s:%s::%s/sue\n' "$MAIL_UID" "$MAIL_GID" "$T" \
+		"$MAIL_UID" "$MAIL_GID" "$T" >"$T/two"
+	chmod 600 "$T/one" "$T/two"
+	only "users file $T/one" "users file $T/two" 'expire 30' 'maildir ~/Maildir'
+	make_maildir "$T/sue/Maildir"
+	for file in "$T/sue/Maildir/cur/1:2," "$MAILDIR/cur/1:2,"; do
+		echo old >"$file"
+		own "$file"
+		touch -d '40 days ago' "$file"
+	done
+	[ "$MAILDIR" = "$T/Maildir" ]
+	"$POP3D" -x -f "$CONF" 2>>"$LOG"
+	[ -e "$MAILDIR/cur/1:2," ] && [ ! -e "$T/sue/Maildir/cur/1:2," ]
 }
 
 # Who is let in may have a hand in what the command does from the moment it has become that user.
