@@ -114,6 +114,10 @@ JOBS = 4
 check: tested
 	BUILT=$(abspath $(O)) bats --jobs $(JOBS) $(BATSFLAGS) tests
 
+# Other servers beside this one: bench/README.md.
+bench: all
+	bench/run --short --output build/bench
+
 install: all
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 \
 		$(DESTDIR)$(EXAMPLEDIR) $(DESTDIR)$(DOCDIR)/conformance $(DESTDIR)$(UNITDIR) \
@@ -161,4 +165,4 @@ clean:
 	rm -rf build proof
 	rm -f *.o *.d pop3d pop3passwd tls.so fault.so filter lookup unit monitor external without
 
-.PHONY: all tested check install uninstall dist format clean
+.PHONY: all tested check bench install uninstall dist format clean

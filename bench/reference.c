@@ -1,0 +1,219 @@
+/* The least that any server must do, for a benchmark: a process for each connection which answers line by
+ * line from memory, for any user, with any password.
+ *
+ *     reference write|rewrite|tls PORT FILE COUNT [CERTIFICATE KEY]
+ *
+ * The maildrop is COUNT times FILE, whose lines end with LF.  `write` has its octets ready as they go over the
+ * wire, `rewrite` makes CRLF of LF each time, `tls` is `write` behind TLS from the first octet.  Listens on
+ * 127.0.0.1.
+ *
+ *     cc -O2 -o reference reference.c -lssl -lcrypto */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE 65536
+
+static char *text, *ready;
+static size_t text_length, ready_length;
+static unsigned long count;
+static bool rewrites;
+static int client;
+static SSL *ssl;
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(2);
+}
+
+static void put(const char *data, size_t length)
+{
+	while (length > 0) {
+		ssize_t sent = ssl ? SSL_write(ssl, data, (int)length) : write(client, data, length);
+
+		if (sent <= 0)
+			_exit(1);
+		data += sent;
+		length -= (size_t)sent;
+	}
+}
+
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void say(const char *format, ...)
+{
+	char line[200];
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	put(line, (size_t)length);
+}
+
+/* LF to CRLF, dots doubled.  Returns the octets. */
+static size_t convert(const char *from, size_t length, char *to, bool *at_start)
+{
+	char *start = to;
+	const char *end = from + length;
+
+	while (from < end) {
+		const char *lf = memchr(from, '\n', (size_t)(end - from));
+		size_t run = (size_t)((lf ? lf : end) - from);
+
+		if (*at_start && *from == '.')
+			*to++ = '.';
+		memcpy(to, from, run);
+		to += run;
+		*at_start = lf != NULL;
+		if (!lf)
+			break;
+		*to++ = '\r';
+		*to++ = '\n';
+		from = lf + 1;
+	}
+	return (size_t)(to - start);
+}
+
+static void send_message(void)
+{
+	static char room[2 * PIECE];
+	bool at_start = true;
+	size_t at;
+
+	if (!rewrites) {
+		put(ready, ready_length);
+		return;
+	}
+	say("+OK\r\n");
+	for (at = 0; at < text_length; at += PIECE) {
+		size_t length = text_length - at < PIECE ? text_length - at : PIECE;
+
+		put(room, convert(text + at, length, room, &at_start));
+	}
+	say(".\r\n");
+}
+
+static void answer(const char *line, unsigned long long octets)
+{
+	unsigned long i;
+
+	if (strncmp(line, "RETR", 4) == 0) {
+		send_message();
+	} else if (strncmp(line, "STAT", 4) == 0) {
+		say("+OK %lu %llu\r\n", count, octets * count);
+	} else if (strncmp(line, "LIST", 4) == 0) {
+		say("+OK\r\n");
+		for (i = 1; i <= count; i++)
+			say("%lu %llu\r\n", i, octets);
+		say(".\r\n");
+	} else {
+		say("+OK\r\n");
+	}
+	if (strncmp(line, "QUIT", 4) == 0)
+		_exit(0);
+}
+
+static void serve(unsigned long long octets)
+{
+	char line[65536];
+	size_t length = 0;
+
+	say("+OK ready\r\n");
+	for (;;) {
+		char *rest = line, *lf;
+		ssize_t got = ssl ? SSL_read(ssl, line + length, (int)(sizeof(line) - length))
+				  : read(client, line + length, sizeof(line) - length);
+
+		if (got <= 0)
+			_exit(0);
+		length += (size_t)got;
+		while ((lf = memchr(rest, '\n', length)) != NULL) {
+			answer(rest, octets);
+			length -= (size_t)(lf + 1 - rest);
+			rest = lf + 1;
+		}
+		memmove(line, rest, length);
+	}
+}
+
+static unsigned long long load(const char *path)
+{
+	struct stat status;
+	int fd = open(path, O_RDONLY);
+	unsigned long long octets = 0;
+	bool at_start = true;
+	size_t i;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		die(path);
+	text_length = (size_t)status.st_size;
+	text = malloc(text_length);
+	ready = malloc(2 * text_length + 100);
+	if (!text || !ready || read(fd, text, text_length) != (ssize_t)text_length)
+		die(path);
+	close(fd);
+	for (i = 0; i < text_length; i++)
+		octets += text[i] == '\n' ? 2 : 1;
+	ready_length = (size_t)sprintf(ready, "+OK\r\n");
+	ready_length += convert(text, text_length, ready + ready_length, &at_start);
+	ready_length += (size_t)sprintf(ready + ready_length, ".\r\n");
+	return octets;
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+	unsigned long long octets;
+	SSL_CTX *tls = NULL;
+
+	if (argc != 5 && argc != 7) {
+		fprintf(stderr, "usage: reference write|rewrite|tls PORT FILE COUNT [CERTIFICATE KEY]\n");
+		return 64;
+	}
+	rewrites = strcmp(argv[1], "rewrite") == 0;
+	octets = load(argv[3]);
+	count = strtoul(argv[4], NULL, 10);
+	if (argc == 7) {
+		tls = SSL_CTX_new(TLS_server_method());
+		if (!tls || SSL_CTX_use_certificate_file(tls, argv[5], SSL_FILETYPE_PEM) != 1
+			|| SSL_CTX_use_PrivateKey_file(tls, argv[6], SSL_FILETYPE_PEM) != 1)
+			die("SSL_CTX");
+	}
+	signal(SIGCHLD, SIG_IGN);
+	address.sin_port = htons((uint16_t)atoi(argv[2]));
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0
+		|| listen(listener, 1000) < 0)
+		die("listen");
+	for (;;) {
+		client = accept(listener, NULL, NULL);
+		if (client < 0)
+			continue;
+		setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+		if (fork() == 0) {
+			if (tls) {
+				ssl = SSL_new(tls);
+				if (!ssl || !SSL_set_fd(ssl, client) || SSL_accept(ssl) != 1)
+					_exit(1);
+			}
+			serve(octets);
+		}
+		close(client);
+	}
+}
