@@ -379,13 +379,15 @@ static int compare_calls(const void *a, const void *b)
 	return (x->number > y->number) - (x->number < y->number);
 }
 
+/* In the place of what begins there too, and as more of the last one where that has the same fate. */
 static void add_part(struct part *parts, size_t *count, struct part part)
 {
-	const struct part *last = &parts[*count - 1];
+	const struct part *last;
 
-	if (*count > 0 && last->first == part.first)
-		parts[*count - 1] = part;
-	else if (*count == 0 || last->listed != part.listed
+	if (*count > 0 && parts[*count - 1].first == part.first)
+		--*count;
+	last = *count > 0 ? &parts[*count - 1] : NULL;
+	if (!last || last->listed != part.listed
 		|| (part.listed && (last->rule != ANY || part.rule != ANY)))
 		parts[(*count)++] = part;
 }

@@ -3,6 +3,11 @@
 load helper
 load sasl
 
+setup() {
+	common_setup
+	let_programs_run
+}
+
 # A command that knows joe and ann, by the interface; what it has seen is in $T/seen.
 make_command() {
 	cat >"$T/check" <<-'E'
@@ -185,6 +190,7 @@ only() {
 	run ! grep -q q9x7 "$LOG"
 }
 
+# bats test_tags=plain
 @test "checkpassword: a program that is replaced while it listens still serves" {
 	make_command
 	only "users checkpassword $T/check $T"

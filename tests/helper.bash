@@ -289,6 +289,14 @@ for_programs() {
 	fi
 }
 
+# POP3D becomes one that can have run what is here.
+let_programs_run() {
+	[ -n "$(for_programs)" ] || return 0
+	printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$(for_programs)" "$POP3D" >"$T/pop3d"
+	chmod 755 "$T/pop3d"
+	POP3D=$T/pop3d
+}
+
 # Dead, whether or not anyone has waited for it.
 is_gone() {
 	! grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null

@@ -7,11 +7,7 @@ load clients
 
 setup() {
 	common_setup
-	if [ -n "$(for_programs)" ]; then
-		printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$(for_programs)" "$POP3D" >"$T/pop3d"
-		chmod 755 "$T/pop3d"
-		POP3D=$T/pop3d
-	fi
+	let_programs_run
 	verifier <<-'E'
 		token=$(cat <&3)
 		echo "has been asked" >&2
