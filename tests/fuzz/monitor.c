@@ -6,6 +6,7 @@
 #include "fuzz.h"
 #include "maildrop.h"
 #include "monitor.h"
+#include "pam.h"
 #include "program.h"
 #include "sandbox.h"
 #include "stamp.h"
@@ -46,6 +47,24 @@ void sandbox_checker(const struct sandbox_user *user, int socket, unsigned secon
 {
 	(void)user, (void)socket, (void)seconds;
 	MUST(!"there is no process that checks");
+}
+
+enum auth_verdict pam_ask(const struct auth_attempt *attempt,
+	const struct conf_users *source, struct account *account, char *reason)
+{
+	(void)attempt, (void)source, (void)account, (void)reason;
+	MUST(!"there is no PAM");
+	return AUTH_UNSURE;
+}
+
+void pam_finish(void)
+{
+}
+
+unsigned pam_check(const struct conf_users *source, conf_report *report)
+{
+	(void)source, (void)report;
+	return 0;
 }
 
 char *crypt_r(const char *phrase, const char *setting, struct crypt_data *data)

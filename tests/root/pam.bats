@@ -137,7 +137,7 @@ noted() { # noted TYPE COUNT
 		esac
 		exec {client}>&-
 		wait_for noted close_session $number || fail "$how"
-		wait_for [ ! -e "/proc/$keeper" ]
+		wait_for is_gone "$keeper"
 	done
 	grep -qx 'close_session user=jane uid=0 rhost=127.0.0.1' "$T/notes"
 	[ "$(sort -u "$T/notes" | wc -l)" = 2 ] || fail "$(cat "$T/notes")"
@@ -239,6 +239,7 @@ noted() { # noted TYPE COUNT
 	done
 }
 
+# bats test_tags=plain
 @test "users pam: passwords and others' hashes are in neither process that stays" {
 	local hash
 	hash=$(mkpasswd -m sha512crypt -R 1000 -S bossbossboss xyz)
