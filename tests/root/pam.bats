@@ -6,31 +6,12 @@ load ../system
 
 setup() {
 	common_setup
-	mkdir -p "$T/home"
-	MAILDIR=$T/home/Maildir
-	make_maildir "$MAILDIR"
-	chown 47110:47110 "$T/home"
-	{
-		cat /etc/passwd
-		echo "jane:x:47110:47110::$T/home:/usr/sbin/nologin"
-		echo "late:x:47110:47110::$T/home:/bin/sh"
-		echo "stale:x:47110:47110::$T/home:/bin/sh"
-		echo "gone:x:47110:47110::$T/home:/bin/sh"
-		echo "toor:x:0:0::$T/home:/bin/sh"
-	} >"$T/passwd"
-	local hash today
-	hash=$(mkpasswd -m sha512crypt -R 1000 secret)
-	today=$(($(date +%s) / 86400))
-	{
-		cat /etc/shadow
-		echo "jane:$hash:$today:0:99999:7:::"
-		echo "late:$hash:$today:0:99999:7::$((today - 1)):"
-		echo "stale:$hash:0:0:99999:7:::"
-		echo "gone:!$hash:$today:0:99999:7:::"
-		echo "toor:$hash:$today:0:99999:7:::"
-	} >"$T/shadow"
-	chmod 600 "$T/shadow"
-	{ cat /etc/group; echo 'extra:x:47199:jane'; } >"$T/group"
+	start_system
+	system_user jane "$HASH"
+	system_user late "$HASH" "$TODAY:0:99999:7::$((TODAY - 1)):"
+	system_user stale "$HASH" '0:0:99999:7:::'
+	system_user gone "!$HASH"
+	system_user toor "$HASH" '' 0
 	mkdir "$T/pam.d"
 	service other 'auth required pam_deny.so' 'account required pam_deny.so'
 	service pop3d 'auth required pam_unix.so' 'account required pam_unix.so' \

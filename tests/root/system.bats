@@ -5,43 +5,18 @@ load ../system
 
 setup() {
 	common_setup
-	mkdir -p "$T/home"
-	MAILDIR=$T/home/Maildir
-	make_maildir "$MAILDIR"
-	chown 47110:47110 "$T/home"
-	{
-		cat /etc/passwd
-		echo "jane:x:47110:47110::$T/home:/usr/sbin/nologin"
-		echo "expired:x:47110:47110::$T/home:/bin/sh"
-		echo "oldpass:x:47110:47110::$T/home:/bin/sh"
-		echo "mustchange:x:47110:47110::$T/home:/bin/sh"
-		echo "lockeduser:x:47110:47110::$T/home:/bin/sh"
-		echo "nohash:x:47110:47110::$T/home:/bin/sh"
-		echo "expiretoday:x:47110:47110::$T/home:/bin/sh"
-		echo "lastday:x:47110:47110::$T/home:/bin/sh"
-		echo "expired0:x:47110:47110::$T/home:/bin/sh"
-		echo "fresh:x:47110:47110::$T/home:/bin/sh"
-		echo "toor:x:0:0::$T/home:/bin/sh"
-	} >"$T/passwd"
-	local hash today
-	hash=$(mkpasswd -m sha512crypt -R 1000 secret)
-	today=$(($(date +%s) / 86400))
-	{
-		cat /etc/shadow
-		echo "jane:$hash:$today:0:99999:7:::"
-		echo "expired:$hash:$today:0:99999:7::$((today - 1)):"
-		echo "expiretoday:$hash:$today:0:99999:7::$today:"
-		echo "lastday:$hash:$((today - 90)):0:90:7:::"
-		echo "expired0:$hash:$today:0:99999:7::0:"
-		echo "fresh:$hash:$today:0:90:7:30:$((today + 1)):"
-		echo "oldpass:$hash:$((today - 91)):0:90:7:::"
-		echo "mustchange:$hash:0:0:99999:7:::"
-		echo "lockeduser:!$hash:$today:0:99999:7:::"
-		echo "nohash:*:$today:0:99999:7:::"
-		echo "toor:$hash:$today:0:99999:7:::"
-	} >"$T/shadow"
-	chmod 600 "$T/shadow"
-	{ cat /etc/group; echo 'extra:x:47199:jane'; } >"$T/group"
+	start_system
+	system_user jane "$HASH"
+	system_user expired "$HASH" "$TODAY:0:99999:7::$((TODAY - 1)):"
+	system_user expiretoday "$HASH" "$TODAY:0:99999:7::$TODAY:"
+	system_user lastday "$HASH" "$((TODAY - 90)):0:90:7:::"
+	system_user expired0 "$HASH" "$TODAY:0:99999:7::0:"
+	system_user fresh "$HASH" "$TODAY:0:90:7:30:$((TODAY + 1)):"
+	system_user oldpass "$HASH" "$((TODAY - 91)):0:90:7:::"
+	system_user mustchange "$HASH" '0:0:99999:7:::'
+	system_user lockeduser "!$HASH"
+	system_user nohash '*'
+	system_user toor "$HASH" '' 0
 	printf 'users system\nlog stderr\n' >"$CONF"
 }
 
