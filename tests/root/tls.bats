@@ -13,7 +13,7 @@ setup() {
 # memory.py: pieces of 16 octets of all that is secret in keys, and whose memory they are in.
 memory_script() {
 	cat >"$T/memory.py" <<-'E'
-		import base64, hashlib, hmac, re, socket, ssl, subprocess, sys, time
+		import base64, errno, hashlib, hmac, re, socket, ssl, subprocess, sys, time
 
 		def openssl(*arguments):
 		    return subprocess.run(["openssl", "pkey", *arguments], capture_output=True, check=True).stdout
@@ -44,6 +44,16 @@ memory_script() {
 		    return pieces + [ticket[:16], ticket[16:]]
 
 		def found_in(pid, pieces):
+		    """Memory may go while it is read: then all of it once more."""
+		    for _ in range(20):
+		        try:
+		            return found_at_once(pid, pieces)
+		        except OSError as error:
+		            if error.errno != errno.EIO:
+		                raise
+		    sys.exit(f"{pid} does not hold still")
+
+		def found_at_once(pid, pieces):
 		    count = 0
 		    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
 		        areas = 0
