@@ -1,19 +1,11 @@
-/* Certificates and their keys, and which of them a client is shown: RFC 6066 section 3 (server
- * names).  Part of tls.so.
- *
- * In the session a key is a stand-in: it has the public half, and asks the monitor for
- * signatures.  (RSA_METHOD and EC_KEY_METHOD are what OpenSSL 3 has for that; it calls them
- * deprecated, and its own providers would take three times as much.) */
-#define OPENSSL_SUPPRESS_DEPRECATED
+/* Certificates, and which of them a client is shown: RFC 6066 section 3 (server names).  Part of
+ * tls.so. */
 #include "tls_server.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/core_names.h>
-#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +25,7 @@ static void complain(
 
 /* Files are read without stdio, which would leave a copy of a key behind. */
 static char pem[FILE_MAX];
+static size_t pem_length;
 
 static BIO *open_pem(const char *key, const char *file, conf_report *report)
 {
@@ -50,6 +43,7 @@ static BIO *open_pem(const char *key, const char *file, conf_report *report)
 		wrong = "the file is too large";
 	if (fd >= 0)
 		close(fd);
+	pem_length = length;
 	if (!wrong)
 		return BIO_new_mem_buf(pem, (int)length);
 	complain(report, key, file, wrong);
@@ -59,7 +53,7 @@ static BIO *open_pem(const char *key, const char *file, conf_report *report)
 static void close_pem(BIO *bio)
 {
 	BIO_free(bio);
-	explicit_bzero(pem, sizeof(pem));
+	explicit_bzero(pem, pem_length);
 }
 
 static bool load_chain(struct certificate *c, const char *file, conf_report *report)
@@ -83,82 +77,22 @@ static bool load_chain(struct certificate *c, const char *file, conf_report *rep
 	return good;
 }
 
-static int no_password(char *buffer, int size, int writing, void *argument)
-{
-	(void)buffer, (void)size, (void)writing, (void)argument;
-	return -1;
-}
-
-static bool is_common_curve(const EVP_PKEY *key)
-{
-	static const char *const curves[] = {"prime256v1", "secp384r1", "secp521r1"};
-	char group[64];
-	size_t i, length;
-
-	if (!EVP_PKEY_get_group_name(key, group, sizeof(group), &length))
-		return false;
-	for (i = 0; i < sizeof(curves) / sizeof(curves[0]); i++) {
-		if (strcmp(group, curves[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-static const char *check_key(const struct certificate *c, const EVP_PKEY *key)
-{
-	switch (EVP_PKEY_get_base_id(key)) {
-	case EVP_PKEY_RSA:
-		if (EVP_PKEY_get_size(key) > TLS_SIGN_MAX)
-			return "RSA keys may have 4096 bits, not more";
-		break;
-	case EVP_PKEY_EC:
-		if (!is_common_curve(key))
-			return "ECDSA keys must be of P-256, P-384 or P-521";
-		break;
-	default:
-		return "the key must be an RSA or an ECDSA key";
-	}
-	if (X509_check_private_key(c->leaf, key) != 1)
-		return "the key is not the one of the certificate";
-	return NULL;
-}
-
-static EVP_PKEY *load_key(
-	const struct certificate *c, const char *file, conf_report *report)
+static bool load_key(struct certificate *c, struct tls_secret_key *secret,
+	uint32_t number, const char *file, conf_report *report)
 {
 	BIO *bio = open_pem("tls_key", file, report);
-	EVP_PKEY *key;
 	const char *wrong;
-	bool encrypted;
 
 	if (!bio)
-		return NULL;
-	encrypted = memmem(pem, sizeof(pem), "ENCRYPTED", 9) != NULL;
-	key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+		return false;
+	wrong = key_load(&c->stand_in, secret, number, bio);
 	close_pem(bio);
-	if (key)
-		wrong = check_key(c, key);
-	else
-		wrong = encrypted ? "the key is encrypted" : tls_error();
+	if (!wrong && X509_check_private_key(c->leaf, c->stand_in) != 1)
+		wrong = "the key is not the one of the certificate";
 	ERR_clear_error();
-	if (!wrong)
-		return key;
-	complain(report, "tls_key", file, wrong);
-	EVP_PKEY_free(key);
-	return NULL;
-}
-
-static bool keep_key(struct tls_secret_key *secret, const EVP_PKEY *key)
-{
-	unsigned char *der = NULL;
-	int length = i2d_PrivateKey(key, &der);
-
-	if (length > 0 && (size_t)length <= sizeof(secret->der)) {
-		secret->length = (size_t)length;
-		memcpy(secret->der, der, secret->length);
-	}
-	OPENSSL_clear_free(der, length > 0 ? (size_t)length : 0);
-	return secret->length > 0;
+	if (wrong)
+		complain(report, "tls_key", file, wrong);
+	return !wrong;
 }
 
 /* What does not keep it from working, for now. */
@@ -178,145 +112,18 @@ static void check_strange(const struct certificate *c,
 		complain(report, "tls_key", key, "warning: all users can read the key");
 }
 
-/* Stand-ins. */
-
-static const struct tls_hooks *asked;
-
-void certificate_ask(const struct tls_hooks *hooks)
-{
-	asked = hooks;
-}
-
-/* Returns the length of the signature in `out`, or 0. */
-static size_t ask(const void *number, int padding, const unsigned char *data,
-	size_t length, unsigned char *out)
-{
-	struct tls_sign wanted = {
-		.number = (uint32_t)(uintptr_t)number,
-		.padding = (uint32_t)padding,
-		.length = (uint32_t)length,
-	};
-
-	if (!asked || length > sizeof(wanted.data))
-		return 0;
-	memcpy(wanted.data, data, length);
-	return asked->sign(asked->owner, &wanted, out);
-}
-
-static int rsa_ask(
-	int length, const unsigned char *data, unsigned char *to, RSA *rsa, int padding)
-{
-	unsigned char out[TLS_SIGN_MAX];
-	size_t size = ask(RSA_get_ex_data(rsa, 0), padding, data, (size_t)length, out);
-
-	if (size == 0 || size != (size_t)RSA_size(rsa))
-		return -1;
-	memcpy(to, out, size);
-	return (int)size;
-}
-
-static int ec_ask(int type, const unsigned char *digest, int length, unsigned char *to,
-	unsigned int *size, const BIGNUM *kinv, const BIGNUM *r, EC_KEY *ec)
-{
-	unsigned char out[TLS_SIGN_MAX];
-
-	(void)type, (void)kinv, (void)r;
-	*size = (unsigned)ask(EC_KEY_get_ex_data(ec, 0), 0, digest, (size_t)length, out);
-	if (*size == 0 || *size > (unsigned)ECDSA_size(ec))
-		return 0;
-	memcpy(to, out, *size);
-	return 1;
-}
-
-static bool make_rsa(EVP_PKEY *stand_in, const EVP_PKEY *key, void *number)
-{
-	static RSA_METHOD *method;
-	BIGNUM *n = NULL, *e = NULL;
-	RSA *rsa = RSA_new();
-
-	if (!method && (method = RSA_meth_dup(RSA_PKCS1_OpenSSL())) != NULL)
-		RSA_meth_set_priv_enc(method, rsa_ask);
-	if (method && rsa && RSA_set_method(rsa, method)
-		&& RSA_set_ex_data(rsa, 0, number)
-		&& EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n)
-		&& EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e)
-		&& RSA_set0_key(rsa, n, e, NULL)) {
-		n = e = NULL;
-		if (EVP_PKEY_assign_RSA(stand_in, rsa))
-			return true;
-	}
-	BN_free(n);
-	BN_free(e);
-	RSA_free(rsa);
-	return false;
-}
-
-static EC_KEY *ec_public_half(const EVP_PKEY *key)
-{
-	unsigned char point[256];
-	char group[64];
-	size_t length;
-	EC_KEY *ec = NULL;
-
-	if (EVP_PKEY_get_group_name(key, group, sizeof(group), &length))
-		ec = EC_KEY_new_by_curve_name(OBJ_sn2nid(group));
-	if (ec
-		&& (!EVP_PKEY_get_octet_string_param(
-			    key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &length)
-			|| !EC_KEY_oct2key(ec, point, length, NULL))) {
-		EC_KEY_free(ec);
-		ec = NULL;
-	}
-	return ec;
-}
-
-static bool make_ec(EVP_PKEY *stand_in, const EVP_PKEY *key, void *number)
-{
-	static EC_KEY_METHOD *method;
-	EC_KEY *ec = ec_public_half(key);
-
-	if (!method && (method = EC_KEY_METHOD_new(EC_KEY_OpenSSL())) != NULL)
-		EC_KEY_METHOD_set_sign(method, ec_ask, NULL, NULL);
-	if (method && ec && EC_KEY_set_method(ec, method)
-		&& EC_KEY_set_ex_data(ec, 0, number)
-		&& EVP_PKEY_assign_EC_KEY(stand_in, ec))
-		return true;
-	EC_KEY_free(ec);
-	return false;
-}
-
-static bool make_stand_in(struct certificate *c, const EVP_PKEY *key, uint32_t number)
-{
-	void *argument = (void *)(uintptr_t)number;
-
-	c->stand_in = EVP_PKEY_new();
-	if (!c->stand_in)
-		return false;
-	if (EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA)
-		return make_rsa(c->stand_in, key, argument);
-	return make_ec(c->stand_in, key, argument);
-}
-
 bool certificate_load(struct certificate *c, struct tls_secret_key *secret,
 	uint32_t number, const struct conf_certificate *files, bool warn,
 	conf_report *report)
 {
-	EVP_PKEY *key;
-	bool good;
-
 	memset(c, 0, sizeof(*c));
-	if (!load_chain(c, files->certificate, report))
+	if (!load_chain(c, files->certificate, report)
+		|| !load_key(c, secret, number,
+			files->key ? files->key : files->certificate, report))
 		return false;
-	key = load_key(c, files->key ? files->key : files->certificate, report);
-	if (!key)
-		return false;
-	good = make_stand_in(c, key, number) && keep_key(secret, key);
-	EVP_PKEY_free(key);
-	if (!good)
-		complain(report, "tls_certificate", files->certificate, tls_error());
-	else if (warn)
+	if (warn)
 		check_strange(c, files, report);
-	return good;
+	return true;
 }
 
 void certificate_free(struct certificate *c)
@@ -324,49 +131,6 @@ void certificate_free(struct certificate *c)
 	EVP_PKEY_free(c->stand_in);
 	sk_X509_pop_free(c->chain, X509_free);
 	X509_free(c->leaf);
-}
-
-/* The real signature.  (EVP's decoders would take longer than ECDSA itself.) */
-
-static size_t rsa_sign(const struct tls_secret_key *secret, const struct tls_sign *wanted,
-	unsigned char *out)
-{
-	const unsigned char *der = secret->der;
-	RSA *rsa = d2i_RSAPrivateKey(NULL, &der, (long)secret->length);
-	int padding = wanted->padding == RSA_PKCS1_PADDING ? RSA_PKCS1_PADDING
-							   : RSA_NO_PADDING;
-	int size = rsa ? RSA_private_encrypt(
-			   (int)wanted->length, wanted->data, out, rsa, padding)
-		       : 0;
-
-	RSA_free(rsa);
-	return size > 0 ? (size_t)size : 0;
-}
-
-static size_t ec_sign(const struct tls_secret_key *secret, const struct tls_sign *wanted,
-	unsigned char *out)
-{
-	const unsigned char *der = secret->der;
-	EC_KEY *ec = d2i_ECPrivateKey(NULL, &der, (long)secret->length);
-	unsigned size = 0;
-
-	if (!ec || !ECDSA_sign(0, wanted->data, (int)wanted->length, out, &size, ec))
-		size = 0;
-	EC_KEY_free(ec);
-	return size;
-}
-
-size_t certificate_sign(const struct certificate *c, const struct tls_secret_key *secret,
-	const struct tls_sign *wanted, unsigned char out[TLS_SIGN_MAX])
-{
-	size_t size = 0;
-
-	if (wanted->length <= sizeof(wanted->data))
-		size = (EVP_PKEY_get_base_id(c->stand_in) == EVP_PKEY_RSA
-				? rsa_sign
-				: ec_sign)(secret, wanted, out);
-	ERR_clear_error();
-	return size;
 }
 
 /* Which one is shown. */

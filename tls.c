@@ -301,7 +301,7 @@ static size_t sign(const struct tls_server *server, const struct tls_sign *wante
 
 	if (wanted->number >= server->count || !server->secrets)
 		return 0;
-	size = certificate_sign(&server->certificates[wanted->number],
+	size = key_sign(server->certificates[wanted->number].stand_in,
 		&server->secrets->keys[wanted->number], wanted, out);
 	wipe_stack();
 	return size;
@@ -369,7 +369,7 @@ static struct tls *accept_client(struct tls_server *server, const struct tls_hoo
 	bio = tls.ssl ? open_bio(&tls) : NULL;
 	if (!bio)
 		return NULL;
-	certificate_ask(hooks);
+	key_ask(hooks);
 	SSL_set_app_data(tls.ssl, (void *)hooks);
 	if (server->client_user != TLS_CLIENT_USER_NONE)
 		transcript_keep(tls.ssl);

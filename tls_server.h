@@ -43,16 +43,24 @@ bool certificate_load(struct certificate *c, struct tls_secret_key *secret,
 	conf_report *report);
 void certificate_free(struct certificate *c);
 
-size_t certificate_sign(const struct certificate *c, const struct tls_secret_key *secret,
-	const struct tls_sign *wanted, unsigned char out[TLS_SIGN_MAX]);
-
-/* Whom the stand-ins ask. */
-void certificate_ask(const struct tls_hooks *hooks);
-
 /* Gives a connection the certificates for `name`, one for each kind of key; for NULL, or a
  * name that none is for, the first one and its like.  Returns false where it can't. */
 bool certificate_choose(
 	const struct tls_server *server, SSL *connection, const char *name);
+
+/* tls_key.c */
+
+/* Reads the first key in a PEM file, keeps it, and makes a stand-in (the caller's) that asks for its
+ * signatures by `number`.  Returns what is wrong, or NULL. */
+const char *key_load(
+	EVP_PKEY **stand_in, struct tls_secret_key *secret, uint32_t number, BIO *pem);
+
+/* Whom the stand-ins ask. */
+void key_ask(const struct tls_hooks *hooks);
+
+/* What the stand-in would have asked for.  Returns the signature's length, or 0. */
+size_t key_sign(const EVP_PKEY *stand_in, const struct tls_secret_key *secret,
+	const struct tls_sign *wanted, unsigned char out[TLS_SIGN_MAX]);
 
 /* tls_ticket.c */
 
