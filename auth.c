@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -161,14 +162,17 @@ int auth_timestamp(char timestamp[AUTH_TIMESTAMP_MAX], const char *hostname)
 
 static bool hash_matches(const char *hash, const char *password)
 {
-	static struct crypt_data data;
-	const char *made = crypt_r(password, hash, &data);
+	/* It has 32 KiB, which are not to stay. */
+	struct crypt_data *data = mmap(NULL, sizeof(*data), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const char *made = data == MAP_FAILED ? NULL : crypt_r(password, hash, data);
 	size_t length = strlen(hash);
 	/* crypt(3) says that it can't with NULL or with a string that begins with *. */
 	bool matches = made && made[0] != '*' && strlen(made) == length
 		&& digest_equal(made, hash, length);
 
-	explicit_bzero(&data, sizeof(data));
+	if (data != MAP_FAILED)
+		munmap(data, sizeof(*data));
 	return matches;
 }
 
@@ -492,13 +496,13 @@ bool auth_salt(const struct auth_attempt *attempt, struct auth_salt *salt, char 
 	enum users_found found = USERS_ABSENT;
 	struct scram_keys keys = {0};
 
-	memset(&account, 0, sizeof(account));
+	users_begin(attempt->conf, &account);
 	if (users_name_is_safe(attempt->user))
 		found = users_find(attempt->conf, attempt->user, &account, reason);
 	find_keys(attempt, &account, &keys);
 	salt->iterations = keys.iterations;
 	base64_encode(salt->text, keys.salt, keys.salt_length);
-	explicit_bzero(&account, sizeof(account));
+	auth_wipe(&account);
 	explicit_bzero(&keys, sizeof(keys));
 	return found != USERS_BROKEN;
 }

@@ -73,10 +73,13 @@ struct index {
 	int fd; /* -1: none */
 	uint64_t size;
 	struct index_header header;
-	struct index_window records, names;
 	bool in_memory;      /* index_write.c: not the file, which can't be written */
 	int in_memory_errno; /* and why */
+	struct index_window records, names;
 };
+
+/* What index_close() leaves: nothing is open.  (The windows are touched only where they are used.) */
+void index_none(struct index *index);
 
 /* Looks at the file behind `fd`, which `index` then owns, and at its header.  Returns 0,
  * or -1 where it is no index; `fd` is closed then. */

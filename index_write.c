@@ -1,5 +1,6 @@
 /* Writing pop3d.index, in place or anew.  Runs in the monitor. */
 #include "index_write.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -455,6 +456,7 @@ static bool rewrite_file(struct index *index, int dir, const struct index_update
 		&& renameat(dir, INDEX_FILE_NEW, dir, INDEX_FILE) == 0
 		&& adopt(index, fd, &to.header)) {
 		index->in_memory = false;
+		memory_drop(&to, sizeof(to));
 		return true;
 	}
 	error = errno;

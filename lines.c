@@ -14,7 +14,7 @@ int lines_open(struct lines *lines, const char *path)
 	lines->offset = lines->base = 0;
 	lines->bad = NULL;
 	lines->error = 0;
-	lines->start = lines->end = 0;
+	lines->start = lines->end = lines->dirty = 0;
 	return lines->fd < 0 ? -1 : 0;
 }
 
@@ -36,6 +36,8 @@ static int fill(struct lines *lines)
 	if (got <= 0)
 		return 0;
 	lines->end += (size_t)got;
+	if (lines->end > lines->dirty)
+		lines->dirty = lines->end;
 	return 1;
 }
 
@@ -103,5 +105,5 @@ char *lines_next(struct lines *lines)
 void lines_close(struct lines *lines)
 {
 	close(lines->fd);
-	explicit_bzero(lines->buffer, sizeof(lines->buffer));
+	explicit_bzero(lines->buffer, lines->dirty);
 }

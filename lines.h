@@ -10,12 +10,12 @@
 
 struct lines {
 	int fd;
-	unsigned number; /* of the line that lines_next() returned, from 1 */
-	uint64_t offset; /* of that line in the file */
-	const char *bad; /* why that line can't be used, or NULL */
-	int error;       /* errno of a read that failed, or 0 */
-	uint64_t base;   /* of the buffer in the file */
-	size_t start, end;
+	unsigned number;          /* of the line that lines_next() returned, from 1 */
+	uint64_t offset;          /* of that line in the file */
+	const char *bad;          /* why that line can't be used, or NULL */
+	int error;                /* errno of a read that failed, or 0 */
+	uint64_t base;            /* of the buffer in the file */
+	size_t start, end, dirty; /* of the buffer; how much of it has been used */
 	char buffer[4 * LINES_MAX];
 };
 

@@ -326,8 +326,9 @@ static enum maildrop_status open_locked(struct maildrop *m, const char *path, ch
 
 void maildrop_none(struct maildrop *m)
 {
-	memset(m, 0, sizeof(*m));
-	m->dir = m->cur = m->new = m->lock = m->index.fd = -1;
+	memset(m, 0, offsetof(struct maildrop, index));
+	index_none(&m->index);
+	m->dir = m->cur = m->new = m->lock = -1;
 }
 
 enum maildrop_status maildrop_open(struct maildrop *m, const char *path,

@@ -150,7 +150,8 @@ static enum users_found find_in_system(
 
 void users_begin(const struct conf *conf, struct account *account)
 {
-	memset(account, 0, sizeof(*account));
+	memset(account, 0, ACCOUNT_FIXED);
+	account->home[0] = account->maildir[0] = '\0';
 	account->terms = conf->terms;
 }
 
@@ -222,8 +223,7 @@ static bool each_in_system(
 	while (errno = 0, (user = getpwent()) != NULL) {
 		if (user->pw_uid == 0 || !users_name_is_safe(user->pw_name))
 			continue;
-		memset(&account, 0, sizeof(account));
-		account.terms = conf->terms;
+		users_begin(conf, &account);
 		account.system = true;
 		account.uid = user->pw_uid;
 		account.gid = user->pw_gid;

@@ -6,6 +6,7 @@
 #include "digest.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,10 +20,8 @@ struct account {
 	gid_t gid;
 	bool system; /* in passwd, with supplementary groups */
 	struct terms terms;
-	const char *expired;    /* why it may not log in any more, or NULL */
-	const char *broken;     /* what keeps it from working, or NULL */
-	char home[PATH_MAX];    /* empty: none */
-	char maildir[PATH_MAX]; /* its own pattern; empty: the configured one */
+	const char *expired;               /* why it may not log in any more, or NULL */
+	const char *broken;                /* what keeps it from working, or NULL */
 	char password[USERS_PASSWORD_MAX]; /* as stored; wipe it */
 	/* Of all users: the first hash, for whom has none, or empty; and what is the same on each
 	 * day and host as long as the first line is.  Wipe them. */
@@ -33,7 +32,11 @@ struct account {
 	unsigned line;             /* of that */
 	gid_t groups[ACCOUNT_GROUPS_MAX]; /* all of them; none: as `system` says */
 	size_t group_count;
+	/* Last, for what follows the first NUL of these says nothing: ACCOUNT_FIXED. */
+	char home[PATH_MAX];    /* empty: none */
+	char maildir[PATH_MAX]; /* its own pattern; empty: the configured one */
 };
+#define ACCOUNT_FIXED offsetof(struct account, home)
 
 enum users_found {
 	USERS_FOUND,

@@ -233,16 +233,17 @@ enum users_found users_file_find(
 	const char *file, const char *name, struct account *account, char *why)
 {
 	static struct lines lines;
-	struct account blank = *account;
+	char blank[ACCOUNT_FIXED];
 	enum users_found found;
 
 	if (lines_open(&lines, file) < 0) {
 		snprintf(why, LOG_LINE_MAX, "%s: %s", file, strerror(errno));
 		return USERS_BROKEN;
 	}
+	memcpy(blank, account, sizeof(blank));
 	if (!look_up(file, lines.fd, name, account, &found)) {
-		explicit_bzero(account, sizeof(*account));
-		*account = blank;
+		memcpy(account, blank, sizeof(blank));
+		account->home[0] = account->maildir[0] = '\0';
 		found = scan(&lines, name, account);
 	}
 	if (lines.error) {
@@ -250,7 +251,7 @@ enum users_found users_file_find(
 		found = USERS_BROKEN;
 	}
 	lines_close(&lines);
-	explicit_bzero(&blank, sizeof(blank));
+	explicit_bzero(blank, sizeof(blank));
 	return found;
 }
 
@@ -271,8 +272,7 @@ bool users_file_each(const struct conf *conf, const char *file, users_visitor *e
 		users_file_split(line, field);
 		if (!users_name_is_safe(field[USERS_FIELD_NAME]))
 			continue;
-		memset(&account, 0, sizeof(account));
-		account.terms = conf->terms;
+		users_begin(conf, &account);
 		account.broken = users_file_parse(field, &account);
 		explicit_bzero(account.password, sizeof(account.password));
 		each(argument, field[USERS_FIELD_NAME], &account);

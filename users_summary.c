@@ -79,7 +79,7 @@ void users_summary_add(struct users_summary *summary, const char *line)
 	struct terms terms = {USUAL, USUAL};
 	const char *password = strchr(line, ':');
 	char copied[LINES_MAX];
-	size_t length;
+	size_t length, wiped = 0;
 
 	if (users_file_is_comment(line) || !password)
 		return;
@@ -87,12 +87,13 @@ void users_summary_add(struct users_summary *summary, const char *line)
 	if (length < sizeof(copied)) {
 		memcpy(copied, password, length);
 		copied[length] = '\0';
+		wiped = length;
 		add_password(summary, copied);
 	}
 	if (users_copy(copied, sizeof(copied), extra_of(line)))
 		users_file_extra(copied, &terms, NULL);
 	add_terms(summary, &terms);
-	explicit_bzero(copied, sizeof(copied));
+	explicit_bzero(copied, wiped);
 }
 
 void users_summary_end(struct users_summary *summary, const struct terms *usual)

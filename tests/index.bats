@@ -80,6 +80,15 @@ all_equal() {
 	diff "$T/one" "$T/two"
 }
 
+@test "few descriptors: messages are read all the same, fewer at a time" {
+	many_messages cur 100
+	listing >"$T/one"
+	rm "$MAILDIR/pop3d.index"
+	(ulimit -n 33 && listing >"$T/two")
+	diff "$T/one" "$T/two"
+	run ! grep -E "unreadable|Too many" "$LOG"
+}
+
 @test "lost: the index is made again, and says the same" {
 	three_messages
 	many_messages cur 50

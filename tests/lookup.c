@@ -120,7 +120,9 @@ static bool is_same(const struct account *account, const struct account *wanted)
 
 	if (kind != USERS_LOCKED && kind != USERS_UNKNOWN)
 		memcpy(copy.stand_in, wanted->stand_in, sizeof(copy.stand_in));
-	return memcmp(&copy, wanted, sizeof(copy)) == 0;
+	return memcmp(&copy, wanted, ACCOUNT_FIXED) == 0
+		&& strcmp(copy.home, wanted->home) == 0
+		&& strcmp(copy.maildir, wanted->maildir) == 0;
 }
 
 static void ask_all(const char *how, size_t at)
