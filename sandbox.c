@@ -229,6 +229,8 @@ bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode, bool
 			missing);
 	if (missing[0] && require)
 		return false;
+	seccomp_prepare(SECCOMP_SESSION);
+	seccomp_prepare(SECCOMP_MAILDROP);
 	if (give_up(user, programs ? SECCOMP_LOGIN_PROGRAMS : SECCOMP_LOGIN))
 		return true;
 	log_line(LOG_ERR,

@@ -158,6 +158,15 @@ static const struct call maildrop_calls[] = {
 #ifdef SYS_rt_sigtimedwait_time64
 	ALLOW(rt_sigtimedwait_time64),
 #endif
+#ifdef SYS_fadvise64
+	ALLOW(fadvise64),
+#endif
+#ifdef SYS_fadvise64_64
+	ALLOW(fadvise64_64),
+#endif
+#ifdef SYS_arm_fadvise64_64
+	ALLOW(arm_fadvise64_64),
+#endif
 #ifdef SYS_fstat
 	ALLOW(fstat),
 #endif
@@ -299,7 +308,7 @@ static const struct {
  * process, and goes through it for each call that there is, to know beforehand what becomes of it: it is
  * to be short, and no way through it long. */
 
-#define PROGRAM_MAX 256 /* so far can a comparison jump */
+#define PROGRAM_MAX 128
 #define CALLS_MAX 120
 
 enum verdict { LISTED, OTHER, KILL, VERDICTS };
@@ -308,7 +317,14 @@ enum verdict { LISTED, OTHER, KILL, VERDICTS };
 typedef int target;
 #define TO(verdict) (-1 - (target)(verdict))
 
-static struct sock_filter program[PROGRAM_MAX];
+/* Each is made once, and in the listener: what its children only read they share. */
+static struct program {
+	unsigned short length; /* 0: it has not been made */
+	struct sock_filter code[PROGRAM_MAX];
+} programs[SECCOMP_MAILDROP + 1];
+
+/* The one that is being made. */
+static struct sock_filter *program;
 static struct {
 	target if_true, if_false; /* of a comparison */
 } targets[PROGRAM_MAX];
@@ -316,6 +332,8 @@ static unsigned short length;
 
 static void put(uint16_t code, uint32_t k)
 {
+	if (length == PROGRAM_MAX)
+		abort();
 	program[length++] = (struct sock_filter){code, 0, 0, k};
 }
 
@@ -442,15 +460,17 @@ static void finish_program(uint32_t listed, uint32_t other)
 
 static void make_program(enum seccomp_rules rules)
 {
-	static struct call calls[CALLS_MAX];
-	static struct part parts[2 * CALLS_MAX + 1];
-	size_t count = tables[rules].count;
+	struct call calls[CALLS_MAX];
+	struct part parts[2 * CALLS_MAX + 1];
+	size_t count = tables[rules].count, made;
 
 	memcpy(calls, tables[rules].calls, count * sizeof(calls[0]));
 	if (tables[rules].and_session) {
 		memcpy(calls + count, session_calls, sizeof(session_calls));
 		count += COUNT(session_calls);
 	}
+	made = make_parts(parts, calls, count);
+	program = programs[rules].code;
 	length = 0;
 	load(offsetof(struct seccomp_data, arch));
 	compare(BPF_JEQ, ARCHITECTURE, length + 1, TO(KILL));
@@ -458,8 +478,9 @@ static void make_program(enum seccomp_rules rules)
 #ifdef X32_BIT
 	compare(BPF_JGE, X32_BIT, TO(KILL), length + 1);
 #endif
-	put_parts(parts, make_parts(parts, calls, count));
+	put_parts(parts, made);
 	finish_program(tables[rules].listed, tables[rules].other);
+	programs[rules].length = length;
 }
 
 bool seccomp_is_there(void)
@@ -470,12 +491,18 @@ bool seccomp_is_there(void)
 		&& syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &kill) == 0;
 }
 
+void seccomp_prepare(enum seccomp_rules rules)
+{
+	if (programs[rules].length == 0)
+		make_program(rules);
+}
+
 int seccomp_enter(enum seccomp_rules rules)
 {
 	struct sock_fprog ready;
 
-	make_program(rules);
-	ready.len = length;
-	ready.filter = program;
+	seccomp_prepare(rules);
+	ready.len = programs[rules].length;
+	ready.filter = programs[rules].code;
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &ready);
 }

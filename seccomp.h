@@ -15,6 +15,9 @@ enum seccomp_rules {
 /* Whether this kernel has filters. */
 bool seccomp_is_there(void);
 
+/* Makes the filter, for the processes that will enter it. */
+void seccomp_prepare(enum seccomp_rules rules);
+
 /* From now on, and in all processes that are made.  Needs PR_SET_NO_NEW_PRIVS.  Returns 0, or -1
  * with errno. */
 int seccomp_enter(enum seccomp_rules rules);
