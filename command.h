@@ -62,4 +62,7 @@ bool secure_start(struct session *s, struct tls_server *server);
  * can't be used. */
 bool transaction_enter(struct session *s, const struct reply *reply, int fd);
 
+/* Closes messages that nobody has fetched after all. */
+void transaction_leave(struct session *s);
+
 #endif

@@ -14,7 +14,6 @@ struct maildrop {
 	int lock_errno;          /* why there is no lock file */
 	bool lock_is_new;        /* nobody has ever logged in */
 	uint32_t seconds;        /* MAILDROP_IN_USE: for how long; EARLY: until when */
-	struct index index;
 	/* The directories as they were when the names in the index were last right. */
 	struct stamp read_cur, read_new;
 	int64_t clock; /* what the file system's clock is ahead of the monotonic one, s */
@@ -23,6 +22,7 @@ struct maildrop {
 	size_t resized_count, resized_room;
 	unsigned char *is_resized; /* marks */
 	bool distrusted; /* the index makes no sense: all of it is to be checked */
+	struct index index;
 };
 
 enum maildrop_status {
@@ -78,6 +78,7 @@ struct maildrop_orders {
 	/* What the session has marked: see marks.h.  NULL: there is none, and what stays is
 	 * left as it is. */
 	const unsigned char *deleted, *fetched;
+	bool marked;        /* any of them */
 	unsigned expire;    /* days; 0: what was fetched is deleted; or TERMS_NEVER */
 	const char *folder; /* where what is deleted goes; NULL: nowhere */
 };

@@ -54,10 +54,15 @@ size_t message_stuff(
 	return (size_t)(out - start);
 }
 
+size_t message_missing(const struct message_stuffing *stuffing)
+{
+	return stuffing->last == '\n' ? 0 : 2;
+}
+
 size_t message_end(const struct message_stuffing *stuffing, char *out)
 {
 	static const char end[MESSAGE_END_MAX] = "\r\n.\r\n";
-	size_t skip = stuffing->last == '\n' ? 2 : 0;
+	size_t skip = 2 - message_missing(stuffing);
 
 	memcpy(out, end + skip, sizeof(end) - skip);
 	return sizeof(end) - skip;

@@ -45,6 +45,8 @@ struct message_stuffing {
 
 size_t message_stuff(
 	struct message_stuffing *stuffing, const char *block, size_t length, char *out);
+size_t message_missing(
+	const struct message_stuffing *stuffing); /* octets of that line end */
 size_t message_end(const struct message_stuffing *stuffing, char *out);
 
 /* TOP: how much of each block belongs to the header, the empty line after it and

@@ -7,6 +7,7 @@
 #include "monitor_request.h"
 #include "aside.h"
 #include "marks.h"
+#include "memory.h"
 #include "pam.h"
 
 #include <errno.h>
@@ -80,6 +81,20 @@ void monitor_set_patience(const struct monitor *m, int64_t receive, int64_t send
 	setsockopt(m->session, SOL_SOCKET, SO_SNDTIMEO, &out, sizeof(out));
 }
 
+/* The messages that are probably wanted next.  Returns how many; what is wrong with the one after
+ * them is told to who asks for that. */
+static size_t open_ahead(struct monitor *m, const struct request *request, int *files)
+{
+	size_t count = 0;
+
+	while (count < request->ahead
+		&& maildrop_message(
+			   &m->maildrop, request->number + 1 + count, files + count)
+			== MESSAGE_OPEN)
+		count++;
+	return count;
+}
+
 static bool handle_open(struct monitor *m, struct request *request)
 {
 	static const enum reply_status replies[] = {
@@ -90,21 +105,28 @@ static bool handle_open(struct monitor *m, struct request *request)
 	};
 	enum message_status status;
 	struct reply reply = {0};
-	int fd = -1;
+	int files[REQUEST_FILES];
+	size_t count = 0;
 	bool sent;
 
-	if (request->number >= m->count)
+	if (request->number >= m->count || request->ahead >= REQUEST_FILES
+		|| request->ahead >= m->count - request->number)
 		return monitor_violation(m);
-	status = maildrop_message(&m->maildrop, request->number, &fd);
+	status = maildrop_message(&m->maildrop, request->number, files);
+	if (status == MESSAGE_OPEN)
+		count = 1 + open_ahead(m, request, files + 1);
 	if (status == MESSAGE_UNREADABLE)
 		log_line(LOG_WARNING,
 			"unreadable address=%s user=%s message=%" PRIu32 ": %s",
 			m->connection->peer.address, m->user, request->number + 1,
 			strerror(errno));
 	reply.status = replies[status];
-	sent = reply_send(m->session, &reply, fd) == 0;
-	if (fd >= 0)
-		close(fd);
+	sent = reply_send_files(m->session, &reply, files, count) == 0;
+	/* Other sessions of the same user id may have as many on their way. */
+	if (!sent && errno == ETOOMANYREFS)
+		sent = reply_send_files(m->session, &reply, files, 1) == 0;
+	while (count > 0)
+		close(files[--count]);
 	return sent;
 }
 
@@ -128,6 +150,7 @@ static bool handle_marks(struct monitor *m, struct request *request)
 	if (length > m->marks_size - at)
 		length = m->marks_size - at;
 	memcpy(marks + at, request->marks, length);
+	m->marked = true;
 	return true;
 }
 
@@ -151,6 +174,7 @@ static bool handle_commit(struct monitor *m, struct request *request)
 	struct maildrop_orders orders = {
 		.deleted = m->deleted_marks,
 		.fetched = m->fetched_marks,
+		.marked = m->marked,
 		.expire = m->terms.expire,
 		.folder = m->server->conf.deleted_folder,
 	};
@@ -217,6 +241,16 @@ static bool give_way(struct monitor *m)
 	return m->taken_over;
 }
 
+/* Nothing was asked for a while.  Before the login that is more than a session may take. */
+static bool rest(struct monitor *m)
+{
+	if (m->state == AUTHORIZATION)
+		return monitor_violation(m);
+	memory_rest();
+	monitor_set_patience(m, 0, MONITOR_PATIENCE);
+	return true;
+}
+
 /* Answers one request.  Returns false once there is nothing more to answer. */
 static bool serve_request(struct monitor *m)
 {
@@ -230,6 +264,8 @@ static bool serve_request(struct monitor *m)
 		return false;
 	case REQUEST_INTERRUPTED:
 		return !give_way(m);
+	case REQUEST_LATE:
+		return rest(m);
 	default:
 		return monitor_violation(m);
 	}
@@ -237,7 +273,7 @@ static bool serve_request(struct monitor *m)
 		more = monitor_violation(m);
 	else
 		more = handlers[request.kind].handle(m, &request);
-	explicit_bzero(&request, sizeof(request));
+	explicit_bzero(&request, request_size(request.kind));
 	return more;
 }
 
@@ -299,7 +335,6 @@ void monitor_start(struct monitor *m, struct server *server, struct connection *
 {
 	sigset_t child;
 
-	memset(m, 0, sizeof(*m));
 	m->server = server;
 	m->connection = c;
 	strcpy(m->user, "-");

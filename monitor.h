@@ -45,12 +45,13 @@ struct monitor {
 	uint64_t count;     /* of messages in the maildrop */
 	size_t marks_size;
 	unsigned char *deleted_marks, *fetched_marks;
+	bool marked;
 	struct maildrop_result result;
 	struct request end; /* the last one; `kind` tells whether it came */
 };
 
 /* One connection begins: before its first session's process is forked, for SIGCHLD is blocked
- * from here on. */
+ * from here on.  `m` is all zero. */
 void monitor_start(struct monitor *m, struct server *server, struct connection *c);
 
 /* Answers the session behind `socket`, which runs as process `session`, until it ends.

@@ -3,6 +3,7 @@
 #include "checkpassword.h"
 #include "marks.h"
 #include "monitor_request.h"
+#include "memory.h"
 #include "pam.h"
 #include "sandbox.h"
 #include "saslprep.h"
@@ -135,7 +136,7 @@ static bool grant(struct monitor *m, const struct request *request,
 	m->takeover.client = m->connection->client;
 	m->takeover.seconds = m->server->conf.takeover;
 	takeover_listen();
-	monitor_set_patience(m, 0, MONITOR_PATIENCE);
+	monitor_set_patience(m, MEMORY_REST_AFTER, MONITOR_PATIENCE);
 	strcpy(m->user, m->tried);
 	log_line(LOG_INFO,
 		"login address=%s user=%s method=%s tls=%s messages=%" PRIu64

@@ -44,7 +44,7 @@ size_t request_size(uint32_t kind)
 		[REQUEST_TRANSCRIPT] = UP_TO(piece),
 		[REQUEST_EXTERNAL] = UP_TO(login.user),
 		[REQUEST_TOKEN] = UP_TO(token),
-		[REQUEST_OPEN] = UP_TO(number),
+		[REQUEST_OPEN] = UP_TO(ahead),
 		[REQUEST_RECOUNT] = UP_TO(number),
 		[REQUEST_DELETED] = UP_TO(marks),
 		[REQUEST_FETCHED] = UP_TO(marks),
@@ -58,30 +58,31 @@ size_t request_size(uint32_t kind)
 	return kind < REQUEST_KINDS ? sizes[kind] : 0;
 }
 
-/* Room for one descriptor beside a packet. */
+/* Room for descriptors beside a packet. */
 union control {
-	char data[CMSG_SPACE(sizeof(int))];
-	struct cmsghdr align;
+	char data[CMSG_SPACE(REQUEST_FILES * sizeof(int))];
+	struct cmsghdr header;
 };
 
-static int send_packet(int to, const void *packet, size_t length, int fd)
+static int send_packet(
+	int to, const void *packet, size_t length, const int *files, size_t count)
 {
 	struct iovec part = {(void *)packet, length};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	union control control;
 	ssize_t sent;
 
-	if (fd >= 0) {
+	if (count > 0) {
 		struct cmsghdr *header;
 
 		memset(&control, 0, sizeof(control));
 		message.msg_control = control.data;
-		message.msg_controllen = sizeof(control.data);
-		header = CMSG_FIRSTHDR(&message);
+		message.msg_controllen = CMSG_SPACE(count * sizeof(*files));
+		header = &control.header;
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+		header->cmsg_len = CMSG_LEN(count * sizeof(*files));
+		memcpy(CMSG_DATA(header), files, count * sizeof(*files));
 	}
 	do
 		sent = sendmsg(to, &message, MSG_NOSIGNAL);
@@ -89,8 +90,10 @@ static int send_packet(int to, const void *packet, size_t length, int fd)
 	return sent == (ssize_t)length ? 0 : -1;
 }
 
-/* Returns the octets that came, or -1; 0 where the other process is gone. */
-static ssize_t receive_packet(int from, void *packet, size_t length, int *fd)
+/* Returns the octets that came, or -1; 0 where the other process is gone.  There is room for `*count`
+ * descriptors: what comes beyond that is closed by the kernel. */
+static ssize_t receive_packet(
+	int from, void *packet, size_t length, int *files, size_t *count)
 {
 	struct iovec part = {packet, length};
 	union control control;
@@ -98,15 +101,18 @@ static ssize_t receive_packet(int from, void *packet, size_t length, int *fd)
 	struct cmsghdr *header;
 	ssize_t got;
 
-	if (fd) {
-		*fd = -1;
+	if (*count > 0) {
 		message.msg_control = control.data;
-		message.msg_controllen = sizeof(control.data);
+		message.msg_controllen = CMSG_LEN(*count * sizeof(*files));
 	}
 	got = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
-	header = fd && got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
+	header = *count > 0 && got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	*count = 0;
+	if (header && header->cmsg_level == SOL_SOCKET
+		&& header->cmsg_type == SCM_RIGHTS) {
+		*count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(*files);
+		memcpy(files, CMSG_DATA(header), *count * sizeof(*files));
+	}
 	if (got >= 0 && (message.msg_flags & MSG_TRUNC)) {
 		errno = EMSGSIZE;
 		return -1;
@@ -116,16 +122,18 @@ static ssize_t receive_packet(int from, void *packet, size_t length, int *fd)
 
 int request_send(int monitor, const struct request *request)
 {
-	return send_packet(monitor, request, request_size(request->kind), -1);
+	return send_packet(monitor, request, request_size(request->kind), NULL, 0);
 }
 
 enum request_received request_receive(int session, struct request *request)
 {
-	/* Without room for them, descriptors are closed by the kernel. */
-	ssize_t got = receive_packet(session, request, sizeof(*request), NULL);
+	size_t none = 0;
+	ssize_t got = receive_packet(session, request, sizeof(*request), NULL, &none);
 
 	if (got < 0 && errno == EINTR)
 		return REQUEST_INTERRUPTED;
+	if (got < 0 && errno == EAGAIN)
+		return REQUEST_LATE;
 	if (got >= (ssize_t)sizeof(request->kind)
 		&& got == (ssize_t)request_size(request->kind))
 		return REQUEST_CAME;
@@ -136,19 +144,45 @@ enum request_received request_receive(int session, struct request *request)
 
 int reply_send(int session, const struct reply *reply, int fd)
 {
-	return send_packet(session, reply, sizeof(*reply), fd);
+	return reply_send_files(session, reply, &fd, fd >= 0);
+}
+
+int reply_send_files(
+	int session, const struct reply *reply, const int *files, size_t count)
+{
+	return send_packet(session, reply, sizeof(*reply), files, count);
+}
+
+static int receive_reply(int monitor, struct reply *reply, int *files, size_t *count)
+{
+	size_t room = *count;
+	ssize_t got;
+
+	do {
+		*count = room;
+		got = receive_packet(monitor, reply, sizeof(*reply), files, count);
+	} while (got < 0 && errno == EINTR);
+	if (got == (ssize_t)sizeof(*reply))
+		return 0;
+	while (*count > 0)
+		close(files[--*count]);
+	return -1;
+}
+
+int reply_receive_files(
+	int monitor, struct reply *reply, int files[REQUEST_FILES], size_t *count)
+{
+	*count = REQUEST_FILES;
+	return receive_reply(monitor, reply, files, count);
 }
 
 int reply_receive(int monitor, struct reply *reply, int *fd)
 {
-	ssize_t got;
+	int file = -1;
+	size_t count = fd != NULL;
+	int result = receive_reply(monitor, reply, &file, &count);
 
-	do
-		got = receive_packet(monitor, reply, sizeof(*reply), fd);
-	while (got < 0 && errno == EINTR);
-	if (got == (ssize_t)sizeof(*reply))
-		return 0;
-	if (fd && *fd >= 0)
-		close(*fd);
-	return -1;
+	if (fd)
+		*fd = count > 0 ? file : -1;
+	return result;
 }

@@ -26,6 +26,7 @@
 #define REQUEST_MESSAGE_MAX 4096 /* octets of an AuthMessage, its NUL included */
 #define REQUEST_CHALLENGES 8     /* a connection */
 #define REQUEST_PIECE 4096       /* octets of a handshake in one request */
+#define REQUEST_FILES 16         /* messages opened by one request */
 #define REQUEST_NONCE_MAX 33 /* octets of the monitor's part of a nonce, NUL included */
 
 enum request_kind {
@@ -34,7 +35,8 @@ enum request_kind {
 	REQUEST_TICKET,  /* what seals or opens a ticket */
 	REQUEST_SECURED, /* how the handshake went */
 	REQUEST_LOGIN,   /* by anything but SCRAM and tokens */
-	REQUEST_OPEN,    /* message `number`: its descriptor comes back */
+	REQUEST_OPEN, /* message `number`: its descriptor comes back, and of the `ahead` next
+			  * ones those before the first that can't be opened */
 	REQUEST_RECOUNT, /* message `number` was not as long as the index says */
 	REQUEST_DELETED, /* marks, from message 8 * REQUEST_MARKS * `number` on */
 	REQUEST_FETCHED, /* likewise */
@@ -95,6 +97,7 @@ struct request {
 			char text[OAUTH_TOKEN_MAX];
 		} token;
 		struct tls_sign sign;
+		uint32_t ahead; /* open: less than REQUEST_FILES */
 		struct {
 			uint32_t fresh; /* make a new name */
 			unsigned char name[TLS_TICKET_NAME];
@@ -167,17 +170,27 @@ size_t request_size(uint32_t kind);
 int request_send(int monitor, const struct request *request);
 int reply_send(int session, const struct reply *reply, int fd); /* fd: -1 for none */
 
+/* The same with up to REQUEST_FILES descriptors.  EMFILE or ETOOMANYREFS: too many are on their way
+ * to processes of this user. */
+int reply_send_files(
+	int session, const struct reply *reply, const int *files, size_t count);
+
 /* Waits for one packet.  Returns 0, or -1 where the other process is gone or what came is
  * not one packet of the right size.  A descriptor that came along is the caller's, or -1;
  * `fd` may be NULL where none is expected. */
 int reply_receive(int monitor, struct reply *reply, int *fd);
+
+/* The same with `*count` of them. */
+int reply_receive_files(
+	int monitor, struct reply *reply, int files[REQUEST_FILES], size_t *count);
 
 /* The same for the monitor, which does not trust who sends and takes no descriptors. */
 enum request_received {
 	REQUEST_CAME,
 	REQUEST_NONE,
 	REQUEST_MALFORMED,
-	REQUEST_INTERRUPTED /* by a signal */
+	REQUEST_INTERRUPTED, /* by a signal */
+	REQUEST_LATE         /* nothing came for as long as SO_RCVTIMEO says */
 };
 enum request_received request_receive(int session, struct request *request);
 

@@ -1,6 +1,7 @@
 /* From a connection to the two processes that serve it.  Runs as whoever pop3d was started
  * as; what parts here never comes together again. */
 #include "serve.h"
+#include "memory.h"
 #include "monitor.h"
 
 #include <errno.h>
@@ -122,6 +123,8 @@ static void run_session(
 	_exit(0);
 }
 
+static struct monitor the_monitor;
+
 /* Returns the session's process, and the socket to it; -1 with errno. */
 static pid_t start_session(
 	struct server *server, const struct connection *c, bool after_stls, int *socket)
@@ -132,8 +135,10 @@ static pid_t start_session(
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	session = fork();
-	if (session == 0)
+	if (session == 0) {
+		memory_drop(&the_monitor, sizeof(the_monitor));
 		run_session(server, c, after_stls, pair[1]);
+	}
 	close(pair[1]);
 	if (session < 0)
 		close(pair[0]);
@@ -164,14 +169,14 @@ static void keep_connection(struct server *server, struct connection *c)
 
 int serve(struct server *server, struct connection *c)
 {
-	static struct monitor m;
+	struct monitor *m = &the_monitor;
 	bool after_stls = false;
 	pid_t session;
 	int socket;
 
 	if (c->tls && !serve_load_tls(server, false))
 		return EX_CONFIG;
-	monitor_start(&m, server, c);
+	monitor_start(m, server, c);
 	do {
 		session = start_session(server, c, after_stls, &socket);
 		if (session < 0) {
@@ -180,10 +185,10 @@ int serve(struct server *server, struct connection *c)
 			return EX_OSERR;
 		}
 		if (after_stls)
-			monitor_close_connection(&m);
+			monitor_close_connection(m);
 		else
 			keep_connection(server, c);
-		after_stls = monitor_run(&m, socket, session, c->tls || after_stls);
+		after_stls = monitor_run(m, socket, session, c->tls || after_stls);
 	} while (after_stls);
 	return 0;
 }

@@ -285,5 +285,6 @@ void session_run(const struct session_start *start)
 			greet(&s);
 		run_commands(&s);
 	}
+	transaction_leave(&s);
 	tell_end(&s);
 }

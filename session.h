@@ -53,6 +53,12 @@ struct session {
 	bool plaintext_refused; /* a password was not taken for want of TLS */
 	size_t marks_size;      /* octets in each: a bit a message */
 	unsigned char *deleted_marks, *fetched_marks;
+	/* Messages that the monitor has opened, from `ahead_number` on, when they were asked for
+	 * one after the other. */
+	uint64_t ahead_number;
+	size_t ahead_count, ahead_at;
+	uint32_t ahead_most; /* how many more were asked for last */
+	int ahead[REQUEST_FILES];
 };
 
 /* Talks to the client on SANDBOX_IN and SANDBOX_OUT until it ends, and tells the monitor

@@ -70,22 +70,29 @@ static bool get_message(struct session *s, const char *text, uint64_t *number,
 	return false;
 }
 
-/* A line of a listing: two numbers, or a number and a text. */
-static void put_listing(
-	struct wire *wire, uint64_t number, uint64_t octets, const char *text)
-{
-	wire_number(wire, number + 1);
-	wire_string(wire, " ");
-	if (text)
-		wire_string(wire, text);
-	else
-		wire_number(wire, octets);
-	wire_string(wire, "\r\n");
-}
-
 /* Room for a line of a listing and the termination octet after it, so that these are
  * never sent apart: Thunderbird waits for more then. */
 #define LISTING_ROOM 128
+
+/* A line of a listing, in one piece: two numbers, or a number and a text of `length` octets. */
+static bool put_listing(struct wire *wire, uint64_t number, uint64_t octets,
+	const char *text, size_t length)
+{
+	char *line = wire_room(wire, LISTING_ROOM), *out = line;
+
+	if (!line)
+		return false;
+	out = wire_digits(out, number + 1);
+	*out++ = ' ';
+	if (text)
+		out = (char *)memcpy(out, text, length) + length;
+	else
+		out = wire_digits(out, octets);
+	*out++ = '\r';
+	*out++ = '\n';
+	wire_wrote(wire, (size_t)(out - line));
+	return true;
+}
 
 enum next cmd_stat(struct session *s, const struct arguments *arguments)
 {
@@ -111,16 +118,17 @@ static bool put_message(struct session *s, uint64_t number, bool unique)
 {
 	char unique_id[UNIQUE_ID_MAX + 1];
 	struct index_record record;
+	size_t length = 0;
 
 	if (index_record(&s->index, number, &record) < 0
-		|| (unique && !index_unique_id(&s->index, &record, unique_id))) {
+		|| (unique
+			&& (length = index_unique_id(&s->index, &record, unique_id))
+				== 0)) {
 		report_message(s, number);
 		return false;
 	}
-	if (!wire_room(&s->wire, LISTING_ROOM))
-		return false;
-	put_listing(&s->wire, number, record.octets, unique ? unique_id : NULL);
-	return true;
+	return put_listing(
+		&s->wire, number, record.octets, unique ? unique_id : NULL, length);
 }
 
 static enum next list_all(struct session *s, bool unique)
@@ -141,13 +149,14 @@ static enum next list_one(struct session *s, const char *argument, bool unique)
 	char unique_id[UNIQUE_ID_MAX + 1];
 	struct index_record record;
 	uint64_t number;
+	size_t length = 0;
 
 	if (!get_message(s, argument, &number, &record))
 		return NEXT_COMMAND;
-	if (unique && !index_unique_id(&s->index, &record, unique_id))
+	if (unique && (length = index_unique_id(&s->index, &record, unique_id)) == 0)
 		return broken_index(s, number);
 	wire_string(&s->wire, "+OK ");
-	put_listing(&s->wire, number, record.octets, unique ? unique_id : NULL);
+	put_listing(&s->wire, number, record.octets, unique ? unique_id : NULL, length);
 	return NEXT_COMMAND;
 }
 
@@ -168,18 +177,53 @@ enum next cmd_uidl(struct session *s, const struct arguments *arguments)
 	return list_all(s, true);
 }
 
+/* The next of those that are open already. */
+static int take_ahead(struct session *s)
+{
+	s->ahead_number++;
+	return s->ahead[s->ahead_at++];
+}
+
+void transaction_leave(struct session *s)
+{
+	while (s->ahead_at < s->ahead_count)
+		close(take_ahead(s));
+}
+
+/* How many more are to be opened with this one: twice as many as last time while they are taken one
+ * after the other, and none where they are not. */
+static uint32_t choose_ahead(const struct session *s, uint64_t number)
+{
+	uint64_t behind = s->count - number - 1;
+	uint32_t most = 2 * s->ahead_most + 1;
+
+	if (number == 0 || number != s->ahead_number)
+		return 0;
+	if (most > REQUEST_FILES - 1)
+		most = REQUEST_FILES - 1;
+	return most < behind ? most : (uint32_t)behind;
+}
+
 /* The descriptor of a message; -1, and the reply is given, where it can't be had. */
 static int open_message(struct session *s, uint64_t number)
 {
 	struct request request = {.kind = REQUEST_OPEN, .number = (uint32_t)number};
 	struct reply reply;
-	int fd;
 
+	while (s->ahead_at < s->ahead_count && s->ahead_number < number)
+		close(take_ahead(s));
+	if (s->ahead_at < s->ahead_count && s->ahead_number == number)
+		return take_ahead(s);
+	request.ahead = s->ahead_most = choose_ahead(s, number);
+	transaction_leave(s);
+	s->ahead_number = number;
+	s->ahead_at = 0;
 	if (request_send(s->monitor, &request) < 0
-		|| reply_receive(s->monitor, &reply, &fd) < 0)
-		reply.status = REPLY_TEMPORARY, fd = -1;
-	else if (reply.status == REPLY_OK && fd >= 0)
-		return fd;
+		|| reply_receive_files(s->monitor, &reply, s->ahead, &s->ahead_count) < 0)
+		reply.status = REPLY_TEMPORARY;
+	else if (reply.status == REPLY_OK && s->ahead_count > 0)
+		return take_ahead(s);
+	transaction_leave(s);
 	if (reply.status == REPLY_GONE)
 		reply_err(s, CODE_SYS_TEMP, TEXT_GONE, number + 1, 0);
 	else if (reply.status == REPLY_CHANGED)
@@ -189,12 +233,12 @@ static int open_message(struct session *s, uint64_t number)
 	return -1;
 }
 
-/* Sends a message, or the top of it.  Fills in its octets on the wire, or returns false
- * where it could not be sent to its end. */
+/* Sends a message of so many octets (a guess: it is read to its end), or the top of it.  Fills in its
+ * octets on the wire, or returns false where it could not be sent to its end. */
 #define BLOCK 32768
 
-static bool send_message(
-	struct session *s, int fd, struct message_top *top, uint64_t *octets)
+static bool send_message(struct session *s, int fd, struct message_top *top,
+	uint64_t expected, uint64_t *octets)
 {
 	static char block[BLOCK];
 	struct message_stuffing stuffing = MESSAGE_STUFFING_START;
@@ -215,6 +259,10 @@ static bool send_message(
 		made = message_stuff(&stuffing, block, wanted, out);
 		wire_wrote(&s->wire, made);
 		sent += made;
+		/* A read that fell short, and all is there: no other one has to say so. */
+		if ((size_t)got < sizeof(block)
+			&& sent - stuffing.dots + message_missing(&stuffing) == expected)
+			break;
 	}
 	out = wire_room(&s->wire, MESSAGE_END_MAX);
 	if (got < 0 || !out)
@@ -236,7 +284,7 @@ enum next cmd_retr(struct session *s, const struct arguments *arguments)
 		|| (fd = open_message(s, number)) < 0)
 		return NEXT_COMMAND;
 	reply_ok(s, TEXT_OCTETS, record.octets, 0);
-	whole = send_message(s, fd, NULL, &octets);
+	whole = send_message(s, fd, NULL, record.octets, &octets);
 	close(fd);
 	if (!whole)
 		return cut_off(s);
@@ -262,7 +310,7 @@ enum next cmd_top(struct session *s, const struct arguments *arguments)
 		|| (fd = open_message(s, number)) < 0)
 		return NEXT_COMMAND;
 	reply_ok(s, TEXT_TOP, 0, 0);
-	whole = send_message(s, fd, &top, &octets);
+	whole = send_message(s, fd, &top, UINT64_MAX, &octets);
 	close(fd);
 	return whole ? NEXT_COMMAND : cut_off(s);
 }
@@ -325,6 +373,8 @@ static enum next quit_transaction(struct session *s)
 	struct request request = {.kind = REQUEST_COMMIT};
 	struct reply reply;
 
+	/* On NFS, what is open is not removed but renamed. */
+	transaction_leave(s);
 	/* A client that has gone before it got its messages has not seen them. */
 	if ((s->deleted_count > 0 || (s->fetched > 0 && s->most.expire == 0))
 		&& !wire_flush(&s->wire))

@@ -443,6 +443,22 @@ static void free_commit(struct commit *commit)
 		close(commit->folder);
 }
 
+/* The first message from `number` on with which there may be something to be done. */
+static uint64_t next_concerned(
+	const struct maildrop *m, const struct maildrop_orders *orders, uint64_t number)
+{
+	uint64_t old = m->index.header.first_new;
+
+	if (expires(orders) || number >= old)
+		return number;
+	if (!orders->marked)
+		return old;
+	while (number % 8 == 0 && number + 8 <= old && orders->deleted[number / 8] == 0
+		&& orders->fetched[number / 8] == 0)
+		number += 8;
+	return number;
+}
+
 void maildrop_commit(struct maildrop *m, const struct maildrop_orders *orders,
 	struct maildrop_result *result)
 {
@@ -453,7 +469,7 @@ void maildrop_commit(struct maildrop *m, const struct maildrop_orders *orders,
 	octets = m->index.header.octets;
 	memset(result, 0, sizeof(*result));
 	commit.oldest = maildrop_now(m) - (time_t)orders->expire * 86400;
-	for (number = 0; number < count; number++)
+	for (number = 0; (number = next_concerned(m, orders, number)) < count; number++)
 		commit_message(m, &commit, number, false);
 	commit_missing(m, &commit);
 	if (commit.quota_messages > 0

@@ -1,6 +1,7 @@
 /* Lines in, octets out, and the time that both may take.  RFC 1939 section 3, RFC 2449
  * sections 4 and 6.6.  Runs in the session. */
 #include "wire.h"
+#include "memory.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -43,10 +44,22 @@ static void give_more_time(struct wire *wire)
 		wire->deadline = wire_now() + wire->idle;
 }
 
+/* Nothing has happened for a while, and may not for longer. */
+static void rest(struct wire *wire)
+{
+	if (wire->start == wire->end)
+		memory_drop(wire->input, sizeof(wire->input));
+	if (wire->used == 0)
+		memory_drop(wire->output, sizeof(wire->output));
+	memory_rest();
+}
+
 /* Waits until `fd` is ready; false, and the state says why, where it won't be. */
 static bool wait_for(struct wire *wire, int fd, short events, enum wire_state late)
 {
 	struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = wire->watch}};
+
+	int64_t most = 1000 * MEMORY_REST_AFTER;
 
 	for (;;) {
 		int64_t left = wire->deadline - wire_now();
@@ -56,7 +69,11 @@ static bool wait_for(struct wire *wire, int fd, short events, enum wire_state la
 			wire->state = late;
 			return false;
 		}
-		ready = poll(fds, 2, left > INT_MAX ? INT_MAX : (int)left);
+		ready = poll(fds, 2, (int)(left > most ? most : left));
+		if (ready == 0 && most < INT_MAX) {
+			rest(wire);
+			most = INT_MAX;
+		}
 		if (ready < 0 && errno == EINTR)
 			continue;
 		if (ready > 0 && (fds[1].revents & (POLLHUP | POLLERR | POLLNVAL))) {
@@ -206,14 +223,24 @@ void wire_string(struct wire *wire, const char *text)
 	wire_write(wire, text, strlen(text));
 }
 
-void wire_number(struct wire *wire, uint64_t number)
+char *wire_digits(char *out, uint64_t number)
 {
-	char digits[20], *first = digits + sizeof(digits);
+	char digits[WIRE_DIGITS], *first = digits + sizeof(digits);
+	size_t length;
 
 	do
 		*--first = (char)('0' + number % 10);
 	while ((number /= 10) > 0);
-	wire_write(wire, first, (size_t)(digits + sizeof(digits) - first));
+	length = (size_t)(digits + sizeof(digits) - first);
+	memcpy(out, first, length);
+	return out + length;
+}
+
+void wire_number(struct wire *wire, uint64_t number)
+{
+	char digits[WIRE_DIGITS];
+
+	wire_write(wire, digits, (size_t)(wire_digits(digits, number) - digits));
 }
 
 void wire_forget(struct wire *wire)

@@ -87,6 +87,10 @@ void wire_write(struct wire *wire, const char *data, size_t length);
 void wire_string(struct wire *wire, const char *text);
 void wire_number(struct wire *wire, uint64_t number);
 
+/* Writes a number to `out`, WIRE_DIGITS octets at most; returns what is behind it. */
+#define WIRE_DIGITS 20
+char *wire_digits(char *out, uint64_t number);
+
 /* Wipes what has been read and handed out: a password was in it. */
 void wire_forget(struct wire *wire);
 

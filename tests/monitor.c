@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MESSAGES 3
+#define MESSAGES 20    /* more than REQUEST_FILES */
 #define PATIENCE 30000 /* milliseconds for an answer */
 #define RANDOM_RUNS 200
 
@@ -127,11 +127,19 @@ static void ask(const struct run *run, const struct request *request)
 	send_octets(run, request, size ? size : sizeof(*request));
 }
 
-static void ask_kind(const struct run *run, uint32_t kind, uint32_t number)
+static void ask_ahead(
+	const struct run *run, uint32_t kind, uint32_t number, uint32_t ahead)
 {
 	struct request request = {.kind = kind, .number = number};
 
+	if (kind == REQUEST_OPEN)
+		request.ahead = ahead;
 	ask(run, &request);
+}
+
+static void ask_kind(const struct run *run, uint32_t kind, uint32_t number)
+{
+	ask_ahead(run, kind, number, 0);
 }
 
 static void ask_login(const struct run *run, const char *secret)
@@ -318,31 +326,42 @@ static bool texts_without_end(void)
 static bool numbers(void)
 {
 	static const struct {
-		uint32_t kind, number;
+		uint32_t kind, number, ahead;
 	} asked[] = {
-		{REQUEST_OPEN, MESSAGES},
-		{REQUEST_OPEN, UINT32_MAX},
-		{REQUEST_RECOUNT, MESSAGES},
-		{REQUEST_RECOUNT, 0x80000000u},
-		{REQUEST_DELETED, 1},
-		{REQUEST_DELETED, UINT32_MAX},
-		{REQUEST_FETCHED, 1},
-		{REQUEST_FETCHED, UINT32_MAX / REQUEST_MARKS + 1},
+		{REQUEST_OPEN, MESSAGES, 0},
+		{REQUEST_OPEN, UINT32_MAX, 0},
+		{REQUEST_OPEN, 0, REQUEST_FILES},
+		{REQUEST_OPEN, MESSAGES - 3, 3},
+		{REQUEST_OPEN, MESSAGES - 1, 1},
+		{REQUEST_OPEN, 0, UINT32_MAX},
+		{REQUEST_OPEN, UINT32_MAX, UINT32_MAX},
+		{REQUEST_RECOUNT, MESSAGES, 0},
+		{REQUEST_RECOUNT, 0x80000000u, 0},
+		{REQUEST_DELETED, 1, 0},
+		{REQUEST_DELETED, UINT32_MAX, 0},
+		{REQUEST_FETCHED, 1, 0},
+		{REQUEST_FETCHED, UINT32_MAX / REQUEST_MARKS + 1, 0},
 	};
+	struct reply reply;
+	int files[REQUEST_FILES];
 	struct run run;
-	size_t i;
+	size_t i, count;
 
 	for (i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
 		if (!start_logged_in(&run))
 			return false;
-		ask_kind(&run, asked[i].kind, asked[i].number);
+		ask_ahead(&run, asked[i].kind, asked[i].number, asked[i].ahead);
 		if (!is_violation(&run))
 			return false;
 	}
 	if (!start_logged_in(&run))
 		return false;
 	ask_kind(&run, REQUEST_OPEN, MESSAGES - 1);
-	return answer(&run) == REPLY_OK && finish(&run);
+	if (answer(&run) != REPLY_OK)
+		return false;
+	ask_ahead(&run, REQUEST_OPEN, MESSAGES - REQUEST_FILES, REQUEST_FILES - 1);
+	return reply_receive_files(run.socket, &reply, files, &count) == 0
+		&& reply.status == REPLY_OK && count == REQUEST_FILES && finish(&run);
 }
 
 /* Marks for more messages than there are. */
@@ -357,14 +376,14 @@ static bool surplus_marks(void)
 	ask(&run, &request);
 	request.kind = REQUEST_DELETED;
 	memset(request.marks, 0, sizeof(request.marks));
-	request.marks[0] = (unsigned char)(0xff << MESSAGES);
+	request.marks[MESSAGES / 8] = (unsigned char)(0xff << MESSAGES % 8);
 	ask(&run, &request);
 	ask_kind(&run, REQUEST_COMMIT, 0);
 	if (answer(&run) != REPLY_OK)
 		return false;
 	ask_kind(&run, REQUEST_END, 0);
 	return finish(&run) && strstr(run.words, "deleted=0")
-		&& strstr(run.words, "left=3");
+		&& strstr(run.words, "left=20");
 }
 
 /* However quickly it asks. */

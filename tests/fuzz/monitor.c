@@ -509,6 +509,9 @@ static bool must_end(const struct request *request)
 	case REQUEST_EXTERNAL:
 		return is_wrong_external(request);
 	case REQUEST_OPEN:
+		return model.state != TRANSACTION || request->number >= model.count
+			|| request->ahead >= REQUEST_FILES
+			|| request->ahead >= model.count - request->number;
 	case REQUEST_RECOUNT:
 		return model.state != TRANSACTION || request->number >= model.count;
 	case REQUEST_DELETED:
@@ -801,19 +804,19 @@ static void check_fd(int fd)
 static void hear(void)
 {
 	struct reply reply;
-	int fd;
+	int files[REQUEST_FILES];
+	size_t count;
 
 	for (;;) {
 		char octet;
 
 		if (recv(session, &octet, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
 			return;
-		MUST(reply_receive(session, &reply, &fd) == 0);
+		MUST(reply_receive_files(session, &reply, files, &count) == 0);
 		MUST(reply.status <= REPLY_CHANGED);
-		if (fd >= 0) {
-			MUST(reply.status == REPLY_OK);
-			check_fd(fd);
-		}
+		MUST(count == 0 || reply.status == REPLY_OK);
+		while (count > 0)
+			check_fd(files[--count]);
 		take_reply(&reply);
 	}
 }
@@ -872,6 +875,7 @@ static void run(struct server *server, struct connection *c, bool secure)
 	unsigned challenges;
 
 	model.challenges = 0;
+	memset(&m, 0, sizeof(m));
 	monitor_start(&m, server, c);
 	for (; again; secure = true) {
 		int pair[2];

@@ -296,6 +296,27 @@ int reply_receive(int socket, struct reply *reply, int *fd)
 	return 0;
 }
 
+int reply_receive_files(int socket, struct reply *reply, int *files, size_t *count)
+{
+	const struct request asked = monitor.asked;
+
+	*count = 0;
+	if (reply_receive(socket, reply, files) < 0)
+		return -1;
+	MUST(asked.kind == REQUEST_OPEN && asked.ahead < REQUEST_FILES);
+	MUST(asked.number + asked.ahead < MESSAGES);
+	if (files[0] < 0)
+		return 0;
+	for (*count = 1; *count <= asked.ahead; ++*count) {
+		size_t number = asked.number + *count;
+
+		if (messages[number].status != REPLY_OK)
+			break;
+		files[*count] = open_again(messages[number].fd);
+	}
+	return 0;
+}
+
 /* The client. */
 
 static struct {
