@@ -115,7 +115,7 @@ check: tested
 	BUILT=$(abspath $(O)) bats --jobs $(JOBS) $(BATSFLAGS) tests
 
 # Other servers beside this one: bench/README.md.
-bench: all
+bench:
 	bench/run --short --output build/bench
 
 install: all

@@ -46,7 +46,7 @@ class Site:
     def __init__(self, folder, users):
         self.folder, self.users = folder, users
         self.certificate, self.key = f"{folder}/pem", f"{folder}/key"
-        self.random, self.fills = random.Random(1), 0
+        self.random, self.fills, self.changed = random.Random(1), 0, 0
         os.chmod(folder, 0o755)
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                         "-days", "30", "-subj", "/CN=localhost", "-keyout", self.key, "-out", self.certificate,
@@ -84,10 +84,42 @@ class Site:
         self.fills += 1             # a name is never another message's
         for i in range(count):
             path = f"{base}/cur/{1600000000 + i}.M{i}P{self.fills}.host:2,S"
-            with open(path, "wb") as file:
-                file.write(text)
-            os.chown(path, self.uid, self.gid)
+            if count > self.linked and i % 50000:
+                os.link(first, path)
+                continue
+            first = path
+            self.write(path, text)
+        self.changed = time.time()
         return path
+
+    linked = 200000                 # in a larger maildrop, messages share their files
+
+    def write(self, path, text):
+        with open(path, "wb") as file:
+            file.write(text)
+        os.chown(path, self.uid, self.gid)
+
+    def deliver(self, number, count):
+        """So many new messages."""
+        base, text = f"{self.home(number)}/Maildir", self.text(2048)
+        self.fills += 1
+        for i in range(count):
+            name = f"{1700000000 + self.fills}.M{i}P{self.fills}.host"
+            self.write(f"{base}/tmp/{name}", text)
+            os.rename(f"{base}/tmp/{name}", f"{base}/new/{name}")
+        self.changed = time.time()
+
+    def forget(self, number, cold=False):
+        """Nobody has ever logged in here; where it is `cold`, nothing has been read from the disk either."""
+        base = f"{self.home(number)}/Maildir"
+        for name in os.listdir(base):
+            if name not in ("cur", "new", "tmp"):
+                path = f"{base}/{name}"
+                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        if cold:
+            os.sync()
+            with open("/proc/sys/vm/drop_caches", "w") as file:
+                file.write("3")
 
 
 class Peer:

@@ -28,6 +28,8 @@
 static char *text, *ready;
 static size_t text_length, ready_length;
 static unsigned long count;
+static char *listing, *unique; /* LIST and UIDL, with their status lines */
+static size_t listing_length, unique_length;
 static bool rewrites;
 static int client;
 static SSL *ssl;
@@ -107,19 +109,36 @@ static void send_message(void)
 	say(".\r\n");
 }
 
-static void answer(const char *line, unsigned long long octets)
+/* So that nothing is left to do but to write them. */
+static void make_listings(unsigned long long octets)
 {
 	unsigned long i;
 
+	listing = malloc(100 + count * 40);
+	unique = malloc(100 + count * 60);
+	if (!listing || !unique)
+		die("malloc");
+	listing_length = (size_t)sprintf(listing, "+OK\r\n");
+	unique_length = (size_t)sprintf(unique, "+OK\r\n");
+	for (i = 1; i <= count; i++) {
+		listing_length += (size_t)sprintf(listing + listing_length, "%lu %llu\r\n", i, octets);
+		unique_length += (size_t)sprintf(
+			unique + unique_length, "%lu %lu.M%luP1.host\r\n", i, 1600000000 + i, i);
+	}
+	listing_length += (size_t)sprintf(listing + listing_length, ".\r\n");
+	unique_length += (size_t)sprintf(unique + unique_length, ".\r\n");
+}
+
+static void answer(const char *line, unsigned long long octets)
+{
 	if (strncmp(line, "RETR", 4) == 0) {
 		send_message();
 	} else if (strncmp(line, "STAT", 4) == 0) {
 		say("+OK %lu %llu\r\n", count, octets * count);
 	} else if (strncmp(line, "LIST", 4) == 0) {
-		say("+OK\r\n");
-		for (i = 1; i <= count; i++)
-			say("%lu %llu\r\n", i, octets);
-		say(".\r\n");
+		put(listing, listing_length);
+	} else if (strncmp(line, "UIDL", 4) == 0) {
+		put(unique, unique_length);
 	} else {
 		say("+OK\r\n");
 	}
@@ -188,6 +207,7 @@ int main(int argc, char **argv)
 	rewrites = strcmp(argv[1], "rewrite") == 0;
 	octets = load(argv[3]);
 	count = strtoul(argv[4], NULL, 10);
+	make_listings(octets);
 	if (argc == 7) {
 		tls = SSL_CTX_new(TLS_server_method());
 		if (!tls || SSL_CTX_use_certificate_file(tls, argv[5], SSL_FILETYPE_PEM) != 1
