@@ -5,7 +5,9 @@
 
 size_t name_base_length(const char *name)
 {
-	return strcspn(name, ":");
+	const char *colon = strchr(name, ':');
+
+	return colon ? (size_t)(colon - name) : strlen(name);
 }
 
 /* Reads digits up to `end`; a number that is too large becomes the largest. */

@@ -16,6 +16,10 @@
 #define GROUPS "X25519:P-256:P-384:P-521"
 #define TICKET_SECONDS 86400
 
+#define BATCH 5 /* records, of what is written at once */
+#define RECORD_AND_MORE \
+	(TLS_RECORD + 256) /* a record, encrypted: RFC 8446 s.5.2, RFC 5246 s.6.2.3 */
+
 struct tls {
 	SSL *ssl;
 	const struct tls_hooks *hooks;
@@ -23,6 +27,10 @@ struct tls {
 	bool at_end;
 	bool broken; /* nothing more comes of it */
 	uint64_t error;
+	/* Records that go out together: `plain` octets are in them. */
+	bool collecting;
+	size_t plain, held, sent;
+	char records[BATCH * RECORD_AND_MORE];
 };
 
 /* What OpenSSL has freed is wiped, so that no part of a key stays behind in the session. */
@@ -324,9 +332,17 @@ static int bio_read(BIO *bio, char *data, int length)
 static int bio_write(BIO *bio, const char *data, int length)
 {
 	struct tls *tls = BIO_get_data(bio);
-	ssize_t put = tls->hooks->put(tls->hooks->owner, data, (size_t)length);
+	ssize_t put;
 
 	BIO_clear_retry_flags(bio);
+	if (tls->collecting) {
+		if ((size_t)length > sizeof(tls->records) - tls->held)
+			return -1;
+		memcpy(tls->records + tls->held, data, (size_t)length);
+		tls->held += (size_t)length;
+		return length;
+	}
+	put = tls->hooks->put(tls->hooks->owner, data, (size_t)length);
 	if (put < 0 && errno == EAGAIN)
 		BIO_set_retry_write(bio);
 	return (int)put;
@@ -425,21 +441,68 @@ static ssize_t read_client(struct tls *tls, void *data, size_t length, short *ev
 	return result == 1 ? (ssize_t)got : unfinished(tls, result, events);
 }
 
+/* Less than this is not left over for a record: a client that is handed the end of a listing in two
+ * pieces may wait for more. */
+#define REST 128
+
+static size_t of_next_record(size_t length)
+{
+	if (length <= TLS_RECORD)
+		return length;
+	return length < TLS_RECORD + REST ? TLS_RECORD - REST : TLS_RECORD;
+}
+
+/* Makes records of what there is, as many as go out together. */
+static int collect(struct tls *tls, const char *data, size_t length)
+{
+	size_t put;
+	int result = 1;
+
+	tls->plain = tls->held = tls->sent = 0;
+	tls->collecting = true;
+	while (result == 1 && tls->plain < length
+		&& tls->held <= sizeof(tls->records) - RECORD_AND_MORE) {
+		result = SSL_write_ex(tls->ssl, data + tls->plain,
+			of_next_record(length - tls->plain), &put);
+		if (result == 1)
+			tls->plain += put;
+	}
+	tls->collecting = false;
+	return result;
+}
+
 static ssize_t write_client(
 	struct tls *tls, const void *data, size_t length, short *events)
 {
-	size_t put;
 	int result;
 
 	ERR_clear_error();
-	result = SSL_write_ex(tls->ssl, data, length, &put);
-	return result == 1 ? (ssize_t)put : unfinished(tls, result, events);
+	if (tls->sent == tls->held && (result = collect(tls, data, length)) != 1)
+		return unfinished(tls, result, events);
+	while (tls->sent < tls->held) {
+		ssize_t put = tls->hooks->put(tls->hooks->owner, tls->records + tls->sent,
+			tls->held - tls->sent);
+
+		if (put < 0) {
+			*events = POLLOUT;
+			return -1;
+		}
+		tls->sent += (size_t)put;
+	}
+	return (ssize_t)tls->plain;
+}
+
+static void *spare(struct tls *tls, size_t *length)
+{
+	*length = tls->sent < tls->held ? 0 : sizeof(tls->records);
+	return tls->records;
 }
 
 static void shutdown_client(struct tls *tls)
 {
 	ERR_clear_error();
-	SSL_shutdown(tls->ssl);
+	if (tls->sent == tls->held)
+		SSL_shutdown(tls->ssl);
 }
 
 static void outcome(struct tls *tls, struct tls_outcome *outcome)
@@ -571,6 +634,7 @@ const struct tls_library tls_library = {
 	.handshake = handshake,
 	.read = read_client,
 	.write = write_client,
+	.spare = spare,
 	.shutdown = shutdown_client,
 	.outcome = outcome,
 	.binding = binding,

@@ -15,6 +15,7 @@
 #define TLS_SIGN_MAX 512 /* octets of an RSA key of 4096 bits */
 #define TLS_TEXT_MAX 256
 #define TLS_TICKET_NAME 16
+#define TLS_RECORD 16384         /* octets of a record at most: RFC 8446 s.5.1 */
 #define TLS_BINDING_MAX 64       /* octets of a channel binding */
 #define TLS_TRANSCRIPT_MAX 49152 /* octets of a handshake, of more nothing is kept */
 
@@ -120,6 +121,8 @@ struct tls_library {
 	int (*handshake)(struct tls *tls, short *events);
 	ssize_t (*read)(struct tls *tls, void *data, size_t length, short *events);
 	ssize_t (*write)(struct tls *tls, const void *data, size_t length, short *events);
+	/* While nothing happens: returns what it has no use for then, and how much that is. */
+	void *(*spare)(struct tls *tls, size_t *length);
 	void (*shutdown)(struct tls *tls); /* says goodbye; waits for no answer */
 	void (*outcome)(struct tls *tls, struct tls_outcome *outcome);
 	/* What only the two ends of this connection know, or, as tls-server-end-point, what

@@ -51,6 +51,12 @@ static void rest(struct wire *wire)
 		memory_drop(wire->input, sizeof(wire->input));
 	if (wire->used == 0)
 		memory_drop(wire->output, sizeof(wire->output));
+	if (wire->tls) {
+		size_t length;
+		void *records = wire->library->spare(wire->tls, &length);
+
+		memory_drop(records, length);
+	}
 	memory_rest();
 }
 
@@ -137,33 +143,27 @@ bool wire_secure(struct wire *wire, const struct tls_library *library, struct tl
 	return true;
 }
 
-/* A record of TLS, and less than which is not left over for one: a client that is handed the end
- * of a listing in two pieces may wait for more. */
-#define RECORD 16384
-#define REST 128
-
 static ssize_t put(struct wire *wire, const char *data, size_t length, short *events)
 {
-	if (wire->tls && length > RECORD)
-		length = length < RECORD + REST ? RECORD - REST : RECORD;
 	if (wire->tls)
 		return wire->library->write(wire->tls, data, length, events);
 	*events = POLLOUT;
 	return wire_put(wire, data, length);
 }
 
-bool wire_flush(struct wire *wire)
+/* Sends the first `length` octets of what has been written. */
+static bool flush(struct wire *wire, size_t length)
 {
 	size_t sent = 0;
 
 	/* A client that has closed its side may still be reading. */
 	if (wire->state != WIRE_OPEN && wire->state != WIRE_CLOSED)
 		return false;
-	if (wire->used > 0)
+	if (length > 0)
 		give_more_time(wire);
-	while (sent < wire->used) {
+	while (sent < length) {
 		short events;
-		ssize_t got = put(wire, wire->output + sent, wire->used - sent, &events);
+		ssize_t got = put(wire, wire->output + sent, length - sent, &events);
 
 		if (got > 0) {
 			sent += (size_t)got;
@@ -176,8 +176,14 @@ bool wire_flush(struct wire *wire)
 			return false;
 		}
 	}
-	wire->used = 0;
+	wire->used -= sent;
+	memmove(wire->output, wire->output + sent, wire->used);
 	return true;
+}
+
+bool wire_flush(struct wire *wire)
+{
+	return flush(wire, wire->used);
 }
 
 bool wire_has_more(const struct wire *wire)
@@ -193,7 +199,12 @@ void wire_close(struct wire *wire)
 
 char *wire_room(struct wire *wire, size_t length)
 {
-	if (length > sizeof(wire->output) - wire->used && !wire_flush(wire))
+	/* There is more to come: with TLS, only whole records go out. */
+	size_t rest = wire->tls ? wire->used % TLS_RECORD : 0;
+
+	if (length > sizeof(wire->output) - rest)
+		rest = 0;
+	if (length > sizeof(wire->output) - wire->used && !flush(wire, wire->used - rest))
 		return NULL;
 	return wire->output + wire->used;
 }

@@ -13,7 +13,7 @@ struct tls_library;
 #define WIRE_LINE_MAX 255 /* octets of a command, CR LF included: RFC 2449 s.4 */
 #define WIRE_RESPONSE_MAX (12288 + 2) /* of a response, likewise: RFC 5034 s.4 */
 #define WIRE_INPUT 16384
-#define WIRE_OUTPUT (65536 + 1024)
+#define WIRE_OUTPUT (131072 + 1024)
 
 /* Why nothing more can be read or written. */
 enum wire_state {

@@ -1140,9 +1140,9 @@ records_client() {
 @test "the end of a listing or message is in one TLS record with what stands before it" {
 	records_client
 	local size
-	# 16,384 octets are the most that a record holds, and 65,536 what pop3d sends at once: reply
-	# lines and ends at all places around these.
-	for size in {16330..16400} {32740..32775} {65450..65550}; do
+	# 16,384 octets are the most that a record holds, 32,768 what pop3d reads at once, and some 66,000 and
+	# 132,000 what it keeps to itself: reply lines and ends at all places around these.
+	for size in {16330..16400} {32740..32775} {65450..65550} {114540..114590} {131030..131080}; do
 		{
 			head -c "$((size - 2))" /dev/zero | tr '\0' x | fold -b -w 998 | head -c "$((size - 2))"
 			echo
@@ -1206,6 +1206,33 @@ records_client() {
 		            assert fetch(client, number) == want, (number, stls, version)
 		            client.quit()
 	E
+}
+
+# bats test_tags=calls
+@test "of a large message, and of a listing, each TLS record but the last is full; several go out at once" {
+	records_client
+	head -c 8000000 /dev/urandom | base64 -w 76 | put cur 1:2,
+	for n in {2..3000}; do printf x >"$MAILDIR/cur/$n.M1P1.host:2,"; done
+	own "$MAILDIR"
+	printf '#!/bin/sh\nexec strace -D -f -o %s -e trace=sendto %s "$@"\n' "$T/calls" "$POP3D" >"$T/traced"
+	chmod +x "$T/traced"
+	POP3D=$T/traced start_listening_tls
+	python3 - "$T" "$TLS_PORT" <<-'E'
+		import sys
+		sys.path.insert(0, sys.argv[1])
+		from records import Client
+		client = Client(int(sys.argv[2]))
+		client.login()
+		for said, least in (b"RETR 1", 10_000_000), (b"UIDL", 60_000):
+		    client.say(said + b"\r\n")
+		    sizes = [len(t) for t in client.until(b"\r\n.\r\n")]
+		    assert sum(sizes) > least and all(s == 16384 for s in sizes[:-1]), (said, sizes)
+	E
+	local sent
+	sent=$(awk '/sendto/ && $NF > 16384 { n++; octets += $NF } END { print n, octets }' "$T/calls")
+	echo "$sent"
+	[ "${sent#* }" -gt 10000000 ]
+	[ "${sent% *}" -lt $((${sent#* } / 40000)) ]
 }
 
 @test "ten thousand pipelined NOOPs over TLS, in records of all sizes" {
