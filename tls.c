@@ -278,6 +278,8 @@ static struct tls_server *open_server(
 			wiping_malloc, wiping_realloc, wiping_free);
 	if (!server)
 		return NULL;
+	/* A process that ends need not free all that there is, page by page. */
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 	server->secrets = make_secrets();
 	/* gmtime(3), by which certificates are judged, looks for /etc/localtime once. */
 	tzset();

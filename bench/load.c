@@ -61,7 +61,7 @@ struct client {
 	unsigned number;
 	enum phase phase;
 	bool connected, shaking, secure, writing;
-	double begun;
+	double begun, named; /* the session; when USER was said */
 	/* Replies that are to come. */
 	enum reply expected[WINDOW_MAX];
 	unsigned first, count;
@@ -94,7 +94,9 @@ static struct {
 static struct {
 	uint64_t started, done, errors, messages, octets, resumed;
 	unsigned waiting; /* idle */
-	double *latencies;
+	double *latencies; /* of whole sessions */
+	double *answers;   /* from USER to the answer of STAT */
+	uint64_t answered;
 } totals;
 
 static struct client *clients;
@@ -256,6 +258,7 @@ static bool say_next(struct client *c)
 		c->phase = setup.workload == GREET ? QUIT : USER;
 		return false;
 	case USER:
+		c->named = now();
 		say(c, STATUS, "USER user%u\r\n", setup.first_user + c->number % setup.users);
 		c->phase = PASS;
 		return true;
@@ -338,6 +341,8 @@ static bool take_status(struct client *c, enum reply reply)
 		c->octets = strtoull(end, &end, 10);
 		if (*end)
 			return wrong(c, "%s", c->line);
+		if (totals.answered < setup.sessions)
+			totals.answers[totals.answered++] = now() - c->named;
 	}
 	if (reply == STATUS || reply == STATUS_STAT || reply == STATUS_STLS)
 		end_reply(c);
@@ -572,23 +577,29 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double percentile(double part)
+/* In milliseconds. */
+static double percentile(const double *seconds, uint64_t count, double part)
 {
-	uint64_t at = (uint64_t)(part * (double)totals.done);
+	uint64_t at = (uint64_t)(part * (double)count);
 
-	if (totals.done == 0)
+	if (count == 0)
 		return 0;
-	return totals.latencies[at < totals.done ? at : totals.done - 1] * 1e3;
+	return seconds[at < count ? at : count - 1] * 1e3;
 }
 
 static void report(double seconds)
 {
+	const double *sessions = totals.latencies;
+
 	qsort(totals.latencies, totals.done, sizeof(double), compare);
+	qsort(totals.answers, totals.answered, sizeof(double), compare);
 	printf("sessions=%llu errors=%llu seconds=%.3f rate=%.1f p50=%.3f p90=%.3f p99=%.3f max=%.3f "
-	       "messages=%llu octets=%llu megabytes=%.1f resumed=%llu\n",
+	       "stat=%.3f messages=%llu octets=%llu megabytes=%.1f resumed=%llu\n",
 		(unsigned long long)totals.done, (unsigned long long)totals.errors, seconds,
-		(double)totals.done / seconds, percentile(0.5), percentile(0.9), percentile(0.99),
-		percentile(1), (unsigned long long)totals.messages, (unsigned long long)totals.octets,
+		(double)totals.done / seconds, percentile(sessions, totals.done, 0.5),
+		percentile(sessions, totals.done, 0.9), percentile(sessions, totals.done, 0.99),
+		percentile(sessions, totals.done, 1), percentile(totals.answers, totals.answered, 0.5),
+		(unsigned long long)totals.messages, (unsigned long long)totals.octets,
 		(double)totals.octets / seconds / 1e6, (unsigned long long)totals.resumed);
 }
 
@@ -741,7 +752,8 @@ int main(int argc, char **argv)
 	epoll = epoll_create1(0);
 	clients = calloc(setup.clients, sizeof(*clients));
 	totals.latencies = calloc(setup.sessions, sizeof(double));
-	if (epoll < 0 || !clients || !totals.latencies)
+	totals.answers = calloc(setup.sessions, sizeof(double));
+	if (epoll < 0 || !clients || !totals.latencies || !totals.answers)
 		die("setup");
 	start = now();
 	for (i = 0; i < setup.clients; i++) {

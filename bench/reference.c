@@ -1,10 +1,10 @@
 /* The least that any server must do, for a benchmark: a process for each connection which answers line by
  * line from memory, for any user, with any password.
  *
- *     reference write|rewrite|tls PORT FILE COUNT [CERTIFICATE KEY]
+ *     reference write|two|rewrite|tls PORT FILE COUNT [CERTIFICATE KEY]
  *
  * The maildrop is COUNT times FILE, whose lines end with LF.  `write` has its octets ready as they go over the
- * wire, `rewrite` makes CRLF of LF each time, `tls` is `write` behind TLS from the first octet.  Listens on
+ * wire, `two` has two processes for a connection, the one without it being asked at PASS and QUIT, `rewrite` makes CRLF of LF each time, `tls` is `write` behind TLS from the first octet.  Listens on
  * 127.0.0.1.
  *
  *     cc -O2 -o reference reference.c -lssl -lcrypto */
@@ -31,7 +31,7 @@ static unsigned long count;
 static char *listing, *unique; /* LIST and UIDL, with their status lines */
 static size_t listing_length, unique_length;
 static bool rewrites;
-static int client;
+static int client, other = -1;
 static SSL *ssl;
 
 static void die(const char *what)
@@ -129,8 +129,20 @@ static void make_listings(unsigned long long octets)
 	unique_length += (size_t)sprintf(unique + unique_length, ".\r\n");
 }
 
+/* A word with the other process, where there is one. */
+static void ask(void)
+{
+	char word[64] = "";
+
+	if (other >= 0
+		&& (send(other, word, sizeof(word), 0) < 0 || recv(other, word, sizeof(word), 0) <= 0))
+		_exit(1);
+}
+
 static void answer(const char *line, unsigned long long octets)
 {
+	if (strncmp(line, "PASS", 4) == 0 || strncmp(line, "QUIT", 4) == 0)
+		ask();
 	if (strncmp(line, "RETR", 4) == 0) {
 		send_message();
 	} else if (strncmp(line, "STAT", 4) == 0) {
@@ -169,6 +181,26 @@ static void serve(unsigned long long octets)
 	}
 }
 
+/* From here on there are two processes, of which this one has the client. */
+static void divide(void)
+{
+	char word[64];
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0)
+		_exit(1);
+	if (fork() == 0) {
+		close(pair[0]);
+		other = pair[1];
+		return;
+	}
+	close(pair[1]);
+	close(client);
+	while (recv(pair[0], word, sizeof(word), 0) > 0)
+		send(pair[0], word, sizeof(word), 0);
+	_exit(0);
+}
+
 static unsigned long long load(const char *path)
 {
 	struct stat status;
@@ -201,7 +233,7 @@ int main(int argc, char **argv)
 	SSL_CTX *tls = NULL;
 
 	if (argc != 5 && argc != 7) {
-		fprintf(stderr, "usage: reference write|rewrite|tls PORT FILE COUNT [CERTIFICATE KEY]\n");
+		fprintf(stderr, "usage: reference write|two|rewrite|tls PORT FILE COUNT [CERTIFICATE KEY]\n");
 		return 64;
 	}
 	rewrites = strcmp(argv[1], "rewrite") == 0;
@@ -232,6 +264,8 @@ int main(int argc, char **argv)
 				if (!ssl || !SSL_set_fd(ssl, client) || SSL_accept(ssl) != 1)
 					_exit(1);
 			}
+			if (strcmp(argv[1], "two") == 0)
+				divide();
 			serve(octets);
 		}
 		close(client);
