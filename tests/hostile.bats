@@ -259,14 +259,14 @@ packets() {
 }
 
 @test "replies come whole: a listing's last line is never sent apart from what is before it" {
-	# RETR of messages of every length around the output buffer's.
+	# RETR of messages of every length around that with which the output buffer is full.
 	local size
-	for size in 66500 66540 66541 66542 66543 66544 66545 66546 66547 66548 66549 66550 66560; do
+	for size in 115000 115183 115184 115185 115186 115187 115188 115189 115190 115191 115192 115193 131060 132072 132073 132074 132075 132076; do
 		head -c "$size" /dev/zero | tr '\0' x | put cur "$size:2,"
 	done
-	packets $'USER joe\n' $'PASS secret\n' $'RETR '{1..13}$'\n' $'QUIT\n' >"$T/packets"
-	[ "$(grep -c 'x\\r\\n\.\\r\\n$' "$T/packets")" = 13 ]
-	[ "$(wc -l <"$T/packets")" -gt 17 ]
+	packets $'USER joe\n' $'PASS secret\n' $'RETR '{1..18}$'\n' $'QUIT\n' >"$T/packets"
+	[ "$(grep -c 'x\\r\\n\.\\r\\n$' "$T/packets")" = 18 ]
+	[ "$(wc -l <"$T/packets")" -gt 22 ]
 }
 
 @test "replies come whole: nor is that of UIDL, wherever the buffer ends" {
