@@ -31,6 +31,7 @@ void wire_start(
 	wire->idle = 0;
 	wire->swallowing = false;
 	wire->start = wire->end = wire->dirty = wire->used = 0;
+	wire->sent = 0;
 }
 
 void wire_set_idle(struct wire *wire, int64_t milliseconds)
@@ -112,11 +113,15 @@ ssize_t wire_get(struct wire *wire, void *data, size_t length)
 /* A pipe that poll(2) calls writable has room for PIPE_BUF octets. */
 ssize_t wire_put(struct wire *wire, const void *data, size_t length)
 {
+	ssize_t put = -1;
+
 	if (wire->ends.out_is_socket)
-		return send(wire->ends.out, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (!is_ready(wire->ends.out, POLLOUT))
-		return -1;
-	return write(wire->ends.out, data, length > PIPE_BUF ? PIPE_BUF : length);
+		put = send(wire->ends.out, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	else if (is_ready(wire->ends.out, POLLOUT))
+		put = write(wire->ends.out, data, length > PIPE_BUF ? PIPE_BUF : length);
+	if (put > 0)
+		wire->sent += (uint64_t)put;
+	return put;
 }
 
 /* Waits for what TLS says that it waits for. */
@@ -162,12 +167,15 @@ static bool flush(struct wire *wire, size_t length)
 	if (length > 0)
 		give_more_time(wire);
 	while (sent < length) {
+		uint64_t before = wire->sent;
 		short events;
 		ssize_t got = put(wire, wire->output + sent, length - sent, &events);
 
+		/* (Of TLS, some of it may have gone before there was no more room.) */
+		if (wire->sent != before)
+			give_more_time(wire);
 		if (got > 0) {
 			sent += (size_t)got;
-			give_more_time(wire);
 		} else if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
 			if (!wait_for_tls(wire, events, WIRE_STALLED))
 				return false;

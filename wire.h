@@ -45,6 +45,7 @@ struct wire {
 	size_t dirty;      /* nothing has been read behind this since wire_forget() */
 	size_t length;     /* octets of the last line, its end included */
 	size_t used;       /* what is unsent in `output` */
+	uint64_t sent;     /* octets that the client has been sent, as they went */
 	char input[WIRE_INPUT];
 	char output[WIRE_OUTPUT];
 };
