@@ -1302,37 +1302,41 @@ records_client() {
 
 # bats test_tags=clock
 @test "idle_timeout: a client that takes its time over each piece, but reads, is not stalled, over TLS" {
-	head -c 140000 /dev/zero | tr '\0' x | fold -b -w 900 | put cur 1:2,
-	# Ten minutes are two seconds, in which it reads a third of what goes out together.
+	head -c 100000 /dev/zero | tr '\0' x | fold -b -w 900 | put cur 1:2,
+	echo 'auth_timeout 6000' >>"$CONF"
+	# Ten minutes are six seconds, in which it reads less than goes out together.
 	python3 - "$POP3D" "$CONF" "$FAKETIME_LIB" 2>>"$LOG" <<-'E'
 		import os, socket, ssl, subprocess, sys, time
 		ours, theirs = socket.socketpair()
 		theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 		ours.settimeout(60)
 		server = subprocess.Popen([sys.argv[1], "-T", "-f", sys.argv[2]], stdin=theirs, stdout=theirs,
-		                          env={**os.environ, "LD_PRELOAD": sys.argv[3], "FAKETIME": "+0 x300"})
+		                          env={**os.environ, "LD_PRELOAD": sys.argv[3], "FAKETIME": "+0 x100"})
 		theirs.close()
 		context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 		context.check_hostname = False
 		context.verify_mode = ssl.CERT_NONE
 		came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
 		tls = context.wrap_bio(came, goes)
+		def send_out():
+		    if data := goes.read():
+		        ours.sendall(data)
 		def until(what, pause=0):
 		    while True:
 		        try:
 		            if (result := what()) is not None:
-		                ours.sendall(goes.read())
+		                send_out()
 		                return result
 		        except ssl.SSLWantReadError:
 		            pass
-		        ours.sendall(goes.read())
+		        send_out()
 		        time.sleep(pause)
 		        data = ours.recv(2048)
 		        assert data, "closed"
 		        came.write(data)
 		until(lambda: tls.do_handshake() or True)
 		for said, end, pause in ((b"", b"\r\n", 0), (b"USER joe\r\n", b"\r\n", 0), (b"PASS secret\r\n", b"\r\n", 0),
-		                         (b"RETR 1\r\n", b"\r\n.\r\n", 0.1), (b"QUIT\r\n", b"\r\n", 0)):
+		                         (b"RETR 1\r\n", b"\r\n.\r\n", 0.25), (b"QUIT\r\n", b"\r\n", 0)):
 		    if said:
 		        tls.write(said)
 		    text = b""
@@ -1340,7 +1344,7 @@ records_client() {
 		        text += until(lambda: tls.read(65536), pause)
 		    assert text.startswith(b"+OK"), text[:80]
 		    if pause:
-		        assert len(text) > 140000
+		        assert len(text) > 100000
 		assert server.wait() == 0
 	E
 	grep -q 'reason=quit fetched=1 ' "$LOG"
