@@ -1214,7 +1214,7 @@ records_client() {
 	head -c 8000000 /dev/urandom | base64 -w 76 | put cur 1:2,
 	for n in {2..3000}; do printf x >"$MAILDIR/cur/$n.M1P1.host:2,"; done
 	own "$MAILDIR"
-	printf '#!/bin/sh\nexec strace -D -f -o %s -e trace=sendto %s "$@"\n' "$T/calls" "$POP3D" >"$T/traced"
+	printf '#!/bin/sh\nexec strace -D -f -o %s -e trace=network %s "$@"\n' "$T/calls" "$POP3D" >"$T/traced"
 	chmod +x "$T/traced"
 	POP3D=$T/traced start_listening_tls
 	python3 - "$T" "$TLS_PORT" <<-'E'
@@ -1229,7 +1229,7 @@ records_client() {
 		    assert sum(sizes) > least and all(s == 16384 for s in sizes[:-1]), (said, sizes)
 	E
 	local sent
-	sent=$(awk '/sendto/ && $NF > 16384 { n++; octets += $NF } END { print n, octets }' "$T/calls")
+	sent=$(awk '/send(to)?\(/ && $NF > 16384 { n++; octets += $NF } END { print n, octets }' "$T/calls")
 	echo "$sent"
 	[ "${sent#* }" -gt 10000000 ]
 	[ "${sent% *}" -lt $((${sent#* } / 40000)) ]
