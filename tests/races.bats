@@ -170,6 +170,7 @@ message() {
 		server = subprocess.Popen([sys.argv[1], "-f", sys.argv[2]], stdin=theirs, stdout=theirs)
 		theirs.close()
 		ours.recv(1000)
+		ours.shutdown(socket.SHUT_RD)    # not after pop3d has been quick enough to answer
 		ours.sendall(b"USER joe\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n")
 		ours.close()
 		server.wait()
