@@ -79,12 +79,7 @@ $(O)/fault.so: tests/fault.c
 	@mkdir -p $(O)
 	$(CC) -shared -fPIC $(FAULT_CFLAGS) -o $@ $< -ldl
 
-UNIT_OBJECTS = $(O)/base64.o $(O)/digest.o $(O)/message.o $(O)/scram.o
-$(O)/unit: tests/unit.c $(UNIT_OBJECTS)
-	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
-		$(LDFLAGS) -o $@ tests/unit.c $(UNIT_OBJECTS) -lmd $(LDLIBS)
-
-$(O)/monitor: tests/monitor.c $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
+$(O)/monitor $(O)/unit: $(O)/%: tests/%.c $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
 		$(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(POP3D_LDLIBS) $(LDLIBS)
 

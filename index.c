@@ -153,21 +153,43 @@ int index_name(struct index *index, const struct index_record *record,
 	return 0;
 }
 
+#define EACH(octet) (UINT64_C(0x0101010101010101) * (octet))
+
+/* Eight octets of which one is below 0x21 or above 0x7e: only the first such octet can borrow or carry. */
+static bool any_is_bad(const char *text)
+{
+	uint64_t octets;
+
+	memcpy(&octets, text, sizeof(octets));
+	return ((octets - EACH(0x21)) | (octets + EACH(0x01)) | octets) & EACH(0x80);
+}
+
+bool index_is_unique_id(const char *text, size_t length)
+{
+	size_t i = 0;
+
+	if (length < 1 || length > UNIQUE_ID_MAX)
+		return false;
+	for (; length - i >= 8; i += 8) {
+		if (any_is_bad(text + i))
+			return false;
+	}
+	for (; i < length; i++) {
+		if (text[i] < 0x21 || text[i] > 0x7e)
+			return false;
+	}
+	return true;
+}
+
 size_t index_unique_id(struct index *index, const struct index_record *record,
 	char unique_id[UNIQUE_ID_MAX + 1])
 {
-	size_t i, length = record->unique_length;
+	size_t length = record->unique_length;
 	uint64_t at = record->name_at
 		+ (record->flags & INDEX_HASHED ? (uint64_t)record->name_length : 0);
 	const char *data = look(index, &index->names, at, length);
-	int bad = 0;
 
-	if (!data)
-		return 0;
-	/* No branches: compilers turn this loop into vector instructions. */
-	for (i = 0; i < length; i++)
-		bad |= (data[i] < 0x21) | (data[i] > 0x7e);
-	if (bad)
+	if (!data || !index_is_unique_id(data, length))
 		return 0;
 	memcpy(unique_id, data, length);
 	unique_id[length] = '\0';

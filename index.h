@@ -100,8 +100,10 @@ const char *index_names(
 int index_name(struct index *index, const struct index_record *record,
 	char name[INDEX_NAME_MAX + 1]);
 
-/* The unique-id, with a NUL; checked to be 1 to 70 octets of 0x21 to 0x7E.  Returns
- * its length, or 0. */
+/* RFC 1939 s.7: 1 to 70 octets in the range 0x21 to 0x7E. */
+bool index_is_unique_id(const char *text, size_t length);
+
+/* The unique-id, with a NUL; checked to be one.  Returns its length, or 0. */
 size_t index_unique_id(struct index *index, const struct index_record *record,
 	char unique_id[UNIQUE_ID_MAX + 1]);
 

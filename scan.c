@@ -383,18 +383,6 @@ static void measure_all(struct scan *scan, int cur, int new)
 	scan->entry_count = kept;
 }
 
-/* RFC 1939 s.7: 1 to 70 octets in the range 0x21 to 0x7E. */
-static bool is_unique_id(const char *text, size_t length)
-{
-	size_t i;
-
-	for (i = 0; i < length; i++) {
-		if (text[i] < 0x21 || text[i] > 0x7e)
-			return false;
-	}
-	return length >= 1 && length <= UNIQUE_ID_MAX;
-}
-
 /* A hash of the base, 32 hexadecimal digits; `copy` tells files with the same base
  * apart. */
 #define HASHED_LENGTH 32
@@ -486,7 +474,7 @@ static bool give_unique_id(
 	char unique_id[UNIQUE_ID_MAX + 1] = "";
 	uint32_t who = NOBODY;
 
-	if (is_unique_id(name, length)) {
+	if (index_is_unique_id(name, length)) {
 		memcpy(unique_id, name, length);
 		unique_id[length] = '\0';
 		who = holder(scan, index, name, unique_id);

@@ -74,24 +74,26 @@ static bool get_message(struct session *s, const char *text, uint64_t *number,
  * never sent apart: Thunderbird waits for more then. */
 #define LISTING_ROOM 128
 
-/* A line of a listing, in one piece: two numbers, or a number and a text of `length` octets. */
-static bool put_listing(struct wire *wire, uint64_t number, uint64_t octets,
-	const char *text, size_t length)
+/* A line of LIST or UIDL.  Returns what is behind it, or NULL where the index is
+ * broken. */
+static char *make_line(struct session *s, char *out, uint64_t number,
+	const struct index_record *record, bool unique)
 {
-	char *line = wire_room(wire, LISTING_ROOM), *out = line;
+	size_t length;
 
-	if (!line)
-		return false;
 	out = wire_digits(out, number + 1);
 	*out++ = ' ';
-	if (text)
-		out = (char *)memcpy(out, text, length) + length;
-	else
-		out = wire_digits(out, octets);
+	if (!unique) {
+		out = wire_digits(out, record->octets);
+	} else {
+		length = index_unique_id(&s->index, record, out);
+		if (length == 0)
+			return NULL;
+		out += length;
+	}
 	*out++ = '\r';
 	*out++ = '\n';
-	wire_wrote(wire, (size_t)(out - line));
-	return true;
+	return out;
 }
 
 enum next cmd_stat(struct session *s, const struct arguments *arguments)
@@ -113,22 +115,20 @@ static enum next cut_off(struct session *s)
 	return reply_end(s, open ? END_UNREADABLE : end_of_wire(s->wire.state));
 }
 
-/* One line of LIST or UIDL; false where the index is broken. */
 static bool put_message(struct session *s, uint64_t number, bool unique)
 {
-	char unique_id[UNIQUE_ID_MAX + 1];
+	char *line = wire_room(&s->wire, LISTING_ROOM), *end;
 	struct index_record record;
-	size_t length = 0;
 
+	if (!line)
+		return false;
 	if (index_record(&s->index, number, &record) < 0
-		|| (unique
-			&& (length = index_unique_id(&s->index, &record, unique_id))
-				== 0)) {
+		|| !(end = make_line(s, line, number, &record, unique))) {
 		report_message(s, number);
 		return false;
 	}
-	return put_listing(
-		&s->wire, number, record.octets, unique ? unique_id : NULL, length);
+	wire_wrote(&s->wire, (size_t)(end - line));
+	return true;
 }
 
 static enum next list_all(struct session *s, bool unique)
@@ -146,17 +146,17 @@ static enum next list_all(struct session *s, bool unique)
 
 static enum next list_one(struct session *s, const char *argument, bool unique)
 {
-	char unique_id[UNIQUE_ID_MAX + 1];
+	char line[LISTING_ROOM], *end;
 	struct index_record record;
 	uint64_t number;
-	size_t length = 0;
 
 	if (!get_message(s, argument, &number, &record))
 		return NEXT_COMMAND;
-	if (unique && (length = index_unique_id(&s->index, &record, unique_id)) == 0)
+	end = make_line(s, line, number, &record, unique);
+	if (!end)
 		return broken_index(s, number);
 	wire_string(&s->wire, "+OK ");
-	put_listing(&s->wire, number, record.octets, unique ? unique_id : NULL, length);
+	wire_write(&s->wire, line, (size_t)(end - line));
 	return NEXT_COMMAND;
 }
 

@@ -76,6 +76,11 @@ load helper
 	[ "$status" = 0 ] || fail "$output"
 }
 
+@test "numbers and unique-ids of listings, each octet at each place (unit)" {
+	run "$BUILT/unit" listings
+	[ "$status" = 0 ] || fail "$output"
+}
+
 @test "the README's two commands stand alone in the first blocks under their headings" {
 	local heading
 	for heading in 'Try it' 'Test it'; do

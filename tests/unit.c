@@ -1,8 +1,10 @@
-/* Digests, keys and base64 by the examples of RFCs; and message.c against a slow and obvious version, over random blocks.  A socket does reach all
- * of this, but not each split of it into blocks.  Prints one line and ends with 0 or 1. */
+/* Digests, keys and base64 by the examples of RFCs; what listings are made of; and message.c against a slow and obvious version, over random blocks.  A
+ * socket does reach all of this, but not each split of it into blocks.  Prints one line and ends with 0 or 1. */
 #include "base64.h"
+#include "index.h"
 #include "message.h"
 #include "scram.h"
+#include "wire.h"
 #include "fuzz/slow.h"
 
 #include <stdio.h>
@@ -150,7 +152,49 @@ static int base64(void)
 	return 0;
 }
 
-/* `unit sasl`: what AUTH is made of; else message.c. */
+static int digits(uint64_t number)
+{
+	char want[WIRE_DIGITS + 1], got[WIRE_DIGITS];
+	size_t length = (size_t)snprintf(
+		want, sizeof(want), "%llu", (unsigned long long)number);
+
+	return (size_t)(wire_digits(got, number) - got) != length
+		|| memcmp(got, want, length) != 0;
+}
+
+/* Numbers beside each power of ten; and each octet at each place of unique-ids of each length. */
+static int listings(void)
+{
+	uint64_t power = 1;
+	size_t length, at;
+	unsigned octet, i;
+
+	for (i = 0; i < WIRE_DIGITS; i++, power *= 10) {
+		if (digits(power - 1) || digits(power) || digits(power + 1)
+			|| digits(power * 9 + next(100)))
+			return 1;
+	}
+	if (digits(UINT64_MAX))
+		return 2;
+	for (length = 0; length <= UNIQUE_ID_MAX + 1; length++) {
+		for (at = 0; at < length; at++) {
+			for (octet = 0; octet < 256; octet++) {
+				char text[UNIQUE_ID_MAX + 1];
+
+				for (i = 0; i < length; i++)
+					text[i] = (char)('!' + next('~' - '!' + 1));
+				text[at] = (char)octet;
+				if (index_is_unique_id(text, length)
+					!= (length <= UNIQUE_ID_MAX && octet >= '!'
+						&& octet <= '~'))
+					return 3;
+			}
+		}
+	}
+	return index_is_unique_id("", 0) ? 4 : 0;
+}
+
+/* `unit sasl`: what AUTH is made of; `unit listings`; else message.c. */
 int main(int argc, char **argv)
 {
 	static const char alphabet[] = "\n\n\n\r\r..x";
@@ -160,6 +204,10 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "sasl") == 0) {
 		printf("example %d, base64 %d\n", examples(), base64());
 		return examples() || base64();
+	}
+	if (argc > 1 && strcmp(argv[1], "listings") == 0) {
+		printf("listings %d\n", listings());
+		return listings();
 	}
 	for (round = 0; round < 2000000; round++) {
 		size_t i, length = next(MOST / 2);
