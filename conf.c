@@ -26,7 +26,7 @@ static void report_line(conf_report *report, const char *file, unsigned line,
 static unsigned load_file(
 	struct conf *conf, const char *file, bool may_be_absent, conf_report *report)
 {
-	static struct lines lines;
+	struct lines lines;
 	unsigned mistakes = 0;
 	char *line;
 

@@ -203,7 +203,7 @@ static enum users_found scan(
 static bool look_up(const char *file, int fd, const char *name, struct account *account,
 	enum users_found *found)
 {
-	static char line[LINES_MAX];
+	char line[LINES_MAX];
 	struct users_index index;
 	enum users_index_found seed, stand_in, user = USERS_INDEX_SENSELESS;
 	unsigned number = 0;
@@ -232,7 +232,7 @@ static bool look_up(const char *file, int fd, const char *name, struct account *
 enum users_found users_file_find(
 	const char *file, const char *name, struct account *account, char *why)
 {
-	static struct lines lines;
+	struct lines lines;
 	char blank[ACCOUNT_FIXED];
 	enum users_found found;
 
@@ -258,7 +258,7 @@ enum users_found users_file_find(
 bool users_file_each(const struct conf *conf, const char *file, users_visitor *each,
 	void *argument, char *why)
 {
-	static struct lines lines;
+	struct lines lines;
 	static struct account account;
 	char *line, *field[USERS_FIELDS];
 
@@ -285,7 +285,7 @@ bool users_file_each(const struct conf *conf, const char *file, users_visitor *e
 
 bool users_ids(const char *file, const char *name, uid_t *uid, gid_t *gid)
 {
-	static struct lines lines;
+	struct lines lines;
 	bool found = false;
 	char *line, *field[USERS_FIELDS];
 

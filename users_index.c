@@ -163,7 +163,7 @@ static bool line_is_sound(const char *line, size_t length)
 static bool read_line(
 	const struct users_index *index, uint64_t offset, char line[LINES_MAX])
 {
-	static char buffer[1 + LINES_MAX]; /* the end of the line before it, too */
+	char buffer[1 + LINES_MAX]; /* the end of the line before it, too */
 	size_t before = offset > 0, length, wanted = before + LINES_MAX;
 	bool whole = false;
 	const char *lf;
@@ -188,7 +188,7 @@ static bool read_line(
 			line[length] = '\0';
 		}
 	}
-	explicit_bzero(buffer, sizeof(buffer));
+	explicit_bzero(buffer, wanted);
 	return whole;
 }
 

@@ -142,7 +142,7 @@ static void merge(struct users_summary *to, const struct users_summary *from)
 
 static void summarize_file(const char *file, struct users_summary *summary)
 {
-	static struct lines lines;
+	struct lines lines;
 	struct users_summary indexed;
 	char *line;
 
