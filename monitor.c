@@ -95,6 +95,12 @@ static size_t open_ahead(struct monitor *m, const struct request *request, int *
 	return count;
 }
 
+static void log_unreadable(const struct monitor *m, uint32_t number)
+{
+	log_line(LOG_WARNING, "unreadable address=%s user=%s message=%" PRIu32 ": %s",
+		m->connection->peer.address, m->user, number + 1, strerror(errno));
+}
+
 static bool handle_open(struct monitor *m, struct request *request)
 {
 	static const enum reply_status replies[] = {
@@ -116,15 +122,13 @@ static bool handle_open(struct monitor *m, struct request *request)
 	if (status == MESSAGE_OPEN)
 		count = 1 + open_ahead(m, request, files + 1);
 	if (status == MESSAGE_UNREADABLE)
-		log_line(LOG_WARNING,
-			"unreadable address=%s user=%s message=%" PRIu32 ": %s",
-			m->connection->peer.address, m->user, request->number + 1,
-			strerror(errno));
+		log_unreadable(m, request->number);
 	reply.status = replies[status];
 	sent = reply_send_files(m->session, &reply, files, count) == 0;
-	/* Other sessions of the same user id may have as many on their way. */
-	if (!sent && errno == ETOOMANYREFS)
-		sent = reply_send_files(m->session, &reply, files, 1) == 0;
+	if (!sent && errno == ETOOMANYREFS) {
+		log_unreadable(m, request->number);
+		sent = monitor_reply(m, REPLY_TEMPORARY);
+	}
 	while (count > 0)
 		close(files[--count]);
 	return sent;

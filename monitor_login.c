@@ -145,6 +145,8 @@ static bool grant(struct monitor *m, const struct request *request,
 		auth_method_name(request->login.method), monitor_tls_version(m),
 		header->count, header->octets);
 	sent = reply_send(m->session, &reply, reader) == 0;
+	if (!sent && errno == ETOOMANYREFS)
+		sent = refuse(m, request, REPLY_TEMPORARY, strerror(errno));
 	close(reader);
 	return sent;
 }

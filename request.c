@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 const char *request_end_name(uint32_t reason)
@@ -147,10 +148,18 @@ int reply_send(int session, const struct reply *reply, int fd)
 	return reply_send_files(session, reply, &fd, fd >= 0);
 }
 
+#define PATIENCE 200 /* tries, 10 ms apart */
+
 int reply_send_files(
 	int session, const struct reply *reply, const int *files, size_t count)
 {
-	return send_packet(session, reply, sizeof(*reply), files, count);
+	static const struct timespec pause = {.tv_nsec = 10000000};
+	int tries = 0, sent;
+
+	while ((sent = send_packet(session, reply, sizeof(*reply), files, count)) < 0
+		&& errno == ETOOMANYREFS && tries++ < PATIENCE)
+		nanosleep(&pause, NULL);
+	return sent;
 }
 
 static int receive_reply(int monitor, struct reply *reply, int *files, size_t *count)

@@ -26,7 +26,7 @@
 #define REQUEST_MESSAGE_MAX 4096 /* octets of an AuthMessage, its NUL included */
 #define REQUEST_CHALLENGES 8     /* a connection */
 #define REQUEST_PIECE 4096       /* octets of a handshake in one request */
-#define REQUEST_FILES 16         /* messages opened by one request */
+#define REQUEST_FILES 64         /* messages opened by one request */
 #define REQUEST_NONCE_MAX 33 /* octets of the monitor's part of a nonce, NUL included */
 
 enum request_kind {
@@ -170,8 +170,8 @@ size_t request_size(uint32_t kind);
 int request_send(int monitor, const struct request *request);
 int reply_send(int session, const struct reply *reply, int fd); /* fd: -1 for none */
 
-/* The same with up to REQUEST_FILES descriptors.  EMFILE or ETOOMANYREFS: too many are on their way
- * to processes of this user. */
+/* The same with up to REQUEST_FILES descriptors.  ETOOMANYREFS: too many are on their way to processes of
+ * this user, and were for two seconds. */
 int reply_send_files(
 	int session, const struct reply *reply, const int *files, size_t count);
 

@@ -241,7 +241,7 @@ bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode, bool
 
 /* Octets, descriptors and so on that no session comes near. */
 #define SESSION_MEMORY ((rlim_t)256 << 20)
-#define SESSION_DESCRIPTORS 32
+#define SESSION_DESCRIPTORS 80
 #define SESSION_SECONDS 3600 /* of the processor's time */
 
 static bool is_file(int fd)

@@ -209,7 +209,7 @@ limit_of() {
 	[ "$(limit_of 'Max processes' "$session")" = 0 ]
 	[ "$(limit_of 'Max file size' "$session")" = 0 ]
 	[ "$(limit_of 'Max core file size' "$session")" = 0 ]
-	[ "$(limit_of 'Max open files' "$session")" = 32 ]
+	[ "$(limit_of 'Max open files' "$session")" = 80 ]
 	[ "$(limit_of 'Max address space' "$session")" = 268435456 ]
 	[ "$(limit_of 'Max core file size' "$monitor")" = 0 ]
 	# Files in /proc of who is not dumpable are root's.
@@ -276,7 +276,7 @@ limit_of() {
 
 @test "the monitor, asked by a session that has been taken over" {
 	local i
-	for i in {10..29}; do printf 'message %s\n' "$i" | put cur "16000000$i.M1P1.host:2,"; done
+	for i in {100..199}; do printf 'message %s\n' "$i" | put cur "1600000$i.M1P1.host:2,"; done
 	make_certificates
 	printf '#!/bin/sh\n[ "$(cat <&3)" = good ] && echo joe\n' >"$T/verify"
 	chmod 755 "$T/verify"
@@ -286,5 +286,5 @@ limit_of() {
 	grep -v '^ok' "$T/tap" || true
 	run ! grep -q '^not ok' "$T/tap"
 	[ "$(grep -c '^ok' "$T/tap")" = "$(sed -n 's/^1\.\.//p' "$T/tap")" ]
-	[ "$(messages_left)" = 20 ]
+	[ "$(messages_left)" = 100 ]
 }

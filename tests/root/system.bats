@@ -106,6 +106,51 @@ talk_system() {
 	grep -qE '^<22>.* pop3d\[[0-9]+\]: end address=pipe user=joe reason=quit' "$T/syslog"
 }
 
+@test "descriptors: while the kernel lets no more be on their way to a user, messages wait, and then it is SYS/TEMP" {
+	local n
+	for n in {1..9}; do printf 'message %s\n' "$n" | put cur "160000000$n.M1P1.host:2,"; done
+	# 300 of them, sent and not received, by another process of the user.
+	cat >"$T/hold" <<-'E'
+		import os, socket, sys, time
+		os.setgid(47110)
+		os.setuid(47110)
+		ends = socket.socketpair()
+		for _ in range(3):
+		    socket.send_fds(ends[0], [b"x"], [0] * 100)
+		print("held", flush=True)
+		time.sleep(float(sys.argv[1]))
+	E
+	hold() { # for so many seconds
+		rm -f "$T/held"
+		python3 "$T/hold" "$1" >"$T/held" 3>&- &
+		HOLDER=$!
+		wait_for grep -q held "$T/held"
+	}
+	session() { (ulimit -n 128 && with_users "$POP3D" -f "$CONF" 2>>"$LOG"); }
+	hold 1
+	printf 'USER jane\r\nPASS secret\r\nRETR 1\r\nRETR 2\r\nRETR 3\r\nQUIT\r\n' | session >"$T/out"
+	[ "$(grep -c '^message' "$T/out")" = 3 ]
+	run ! grep 'unreadable\|refused' "$LOG"
+	# For longer than that: from before the login, and from after it.
+	hold 15
+	printf 'USER jane\r\nPASS secret\r\nSTAT\r\nQUIT\r\n' | session >"$T/out"
+	kill "$HOLDER"
+	grep -q '^-ERR \[SYS/TEMP\]' "$T/out"
+	grep -q 'login-refused .*reason=Too many' "$LOG"
+	mkfifo "$T/in"
+	session <"$T/in" >"$T/out" 3>&- &
+	exec 9>"$T/in"
+	printf 'USER jane\r\nPASS secret\r\n' >&9
+	wait_for grep -q 'Maildrop has' "$T/out"
+	hold 15
+	printf 'RETR 1\r\nRETR 2\r\nQUIT\r\n' >&9
+	exec 9>&-
+	wait_for grep -q 'reason=quit fetched=0' "$LOG"
+	kill "$HOLDER"
+	[ "$(grep -c '^-ERR \[SYS/TEMP\]' "$T/out")" = 2 ]
+	[ "$(grep -c 'unreadable .* message=[12]: Too many' "$LOG")" = 2 ]
+}
+
 @test "a full disk: mail is fetched and deleted, and the index comes back with the room" {
 	rm -rf "$MAILDIR"
 	mkdir "$T/disk"
