@@ -169,7 +169,16 @@ static int open_empty(void)
 }
 #endif
 
-#define limit(which, most) setrlimit(which, &(struct rlimit){most, most})
+/* To so much, or to what it is where that is less. */
+static int limit(int which, rlim_t most)
+{
+	struct rlimit limits;
+
+	if (getrlimit(which, &limits) == 0 && limits.rlim_cur < most)
+		most = limits.rlim_cur;
+	limits.rlim_cur = limits.rlim_max = most;
+	return setrlimit(which, &limits);
+}
 
 /* For good.  Returns false where that has been done to more than is wanted now. */
 static bool give_up(const struct sandbox_user *user, enum seccomp_rules rules)

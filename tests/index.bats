@@ -86,6 +86,10 @@ all_equal() {
 	rm "$MAILDIR/pop3d.index"
 	(ulimit -n 33 && listing >"$T/two")
 	diff "$T/one" "$T/two"
+	# And when they are fetched, by a session that was to have more.
+	(ulimit -n 33 && { echo USER joe; echo PASS secret; printf 'RETR %s\n' {1..100}; echo QUIT; } |
+		"$POP3D" -f "$CONF" >"$T/out" 2>>"$LOG")
+	[ "$(grep -c '^+OK 2[57] octets' "$T/out")" = 100 ]
 	run ! grep -E "unreadable|Too many" "$LOG"
 }
 
