@@ -35,7 +35,7 @@ POP3D_LDLIBS = -lcrypt -lmd -ldl
 
 OBJECTS = aside.o auth.o base64.o capa.o checkpassword.o conf.o conf_keys.o digest.o expire.o external.o folder.o index.o index_write.o landlock.o lines.o listen.o log.o \
 	login.o maildrop.o marks.o memory.o message.o monitor.o monitor_login.o monitor_tls.o name.o network.o oauth.o pop3d.o program.o quota.o \
-	request.o sandbox.o sasl.o sasl_external.o sasl_oauth.o sasl_scram.o saslprep.o scan.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
+	request.o sandbox.o sasl.o sasl_external.o sasl_oauth.o sasl_scram.o saslprep.o scan.o scan_read.o scan_table.o scan_unique.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
 	users.o users_check.o users_file.o users_index.o users_summary.o wire.o
 
 # PAM=no: without `users pam`.  It takes a header only: the library is loaded where it is used.
@@ -52,7 +52,7 @@ OBJECTS += $(if $(findstring PROOF,$(CPPFLAGS)),proof.o)
 PASSWD_OBJECTS = ask.o output.o pop3passwd.o store.o users_edit.o users_index_write.o
 PASSWD_SHARED = auth.o base64.o conf.o conf_keys.o digest.o lines.o log.o memory.o network.o saslprep.o scram.o users.o users_file.o users_index.o users_summary.o
 
-TLS_OBJECTS = certificate.o tls.o tls_client.o tls_handshake.o tls_key.o tls_ticket.o tls_transcript.o
+TLS_OBJECTS = certificate.o tls.o tls_binding.o tls_client.o tls_handshake.o tls_key.o tls_server.o tls_ticket.o tls_transcript.o
 
 all: $(O)/pop3d $(O)/pop3passwd $(O)/tls.so
 

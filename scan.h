@@ -30,7 +30,7 @@ struct scan {
 	/* The names changed whenever they were read: some may not have been seen. */
 	bool unsteady;
 
-	/* scan.c's own */
+	/* scan_own.h's */
 	unsigned which;
 	char *names;
 	size_t names_used, names_room;

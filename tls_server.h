@@ -13,7 +13,7 @@ struct certificate {
 	EVP_PKEY *stand_in;
 };
 
-/* What is secret: in pages of its own, which go all at once (tls.c: forget), so that a process pays nothing
+/* What is secret: in pages of its own, which go all at once (server_forget), so that a process pays nothing
  * for what it must not have. */
 struct tls_secrets {
 	unsigned char tickets[32]; /* tls_ticket.c */
@@ -32,8 +32,20 @@ struct tls_server {
 	enum tls_client_user client_user;
 };
 
-/* tls.c: why OpenSSL's last call failed; forgets it. */
+/* tls_server.c: struct tls_library's open(), close(), forget(), sign() and reason() */
+
+struct tls_server *server_open(const struct conf *conf, bool warn, conf_report *report);
+void server_close(struct tls_server *server);
+void server_forget(struct tls_server *server);
+size_t server_sign(const struct tls_server *server, const struct tls_sign *wanted,
+	unsigned char out[TLS_SIGN_MAX]);
+const char *tls_reason(uint64_t error);
+
+/* Why OpenSSL's last call failed; forgets it. */
 const char *tls_error(void);
+
+/* Before OpenSSL has any memory: what it frees is wiped.  Returns false where it has some. */
+bool server_wipe_freed(void);
 
 /* certificate.c */
 
@@ -71,6 +83,14 @@ enum tls_ticket ticket_keys(const struct tls_server *server, bool fresh,
 /* OpenSSL's callback: SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
 int ticket_callback(SSL *connection, unsigned char *name, unsigned char *iv,
 	EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal);
+
+/* tls_binding.c */
+
+/* Returns the length of the binding of that type (the name that SCRAM has for it), or 0. */
+size_t binding_make(SSL *ssl, const char *type, unsigned char out[TLS_BINDING_MAX]);
+
+/* OpenSSL's callback for a new ticket: SSL_CTX_set_session_ticket_cb(3). */
+int binding_note(SSL *ssl, void *argument);
 
 /* tls_transcript.c: a process has no more than one connection. */
 

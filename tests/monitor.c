@@ -384,8 +384,7 @@ static bool surplus_marks(void)
 	if (answer(&run) != REPLY_OK)
 		return false;
 	ask_kind(&run, REQUEST_END, 0);
-	return finish(&run) && strstr(run.words, "deleted=0")
-		&& strstr(run.words, left);
+	return finish(&run) && strstr(run.words, "deleted=0") && strstr(run.words, left);
 }
 
 /* However quickly it asks. */

@@ -665,8 +665,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	size_t i;
 
 	(void)argc, (void)argv;
-	/* Before OpenSSL has any memory: tls.c wipes what it frees. */
-	MUST(CRYPTO_set_mem_functions(wiping_malloc, wiping_realloc, wiping_free));
+	/* Before OpenSSL has any memory. */
+	MUST(server_wipe_freed());
 	RAND_set_rand_method(&same_numbers);
 	ca = make_identity(EVP_EC_gen("P-256"), "ca", NULL, NID_basic_constraints,
 		"critical,CA:true");

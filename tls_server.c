@@ -1,0 +1,301 @@
+/* A server's settings and certificates for TLS, and what OpenSSL's memory is like.  RFC 8314, RFC 9325, RFC 7301
+ * (ALPN). */
+#include "tls_server.h"
+
+#include <malloc.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20" /* of TLS 1.2: RFC 9325 s.4.2 */
+#define GROUPS "X25519:P-256:P-384:P-521"
+#define TICKET_SECONDS 86400
+
+/* What OpenSSL has freed is wiped, so that no part of a key stays behind in the session. */
+
+static void *wiping_malloc(size_t size, const char *file, int line)
+{
+	(void)file, (void)line;
+	return malloc(size);
+}
+
+static void wiping_free(void *memory, const char *file, int line)
+{
+	(void)file, (void)line;
+	if (memory)
+		explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
+static void *wiping_realloc(void *old, size_t size, const char *file, int line)
+{
+	size_t had = old ? malloc_usable_size(old) : 0;
+	void *memory;
+
+	if (had >= size && size > 0)
+		return old;
+	memory = size > 0 ? malloc(size) : NULL;
+	if (memory && old)
+		memcpy(memory, old, had);
+	if (memory || size == 0)
+		wiping_free(old, file, line);
+	return memory;
+}
+
+bool server_wipe_freed(void)
+{
+	static bool wiping;
+
+	if (!wiping)
+		wiping = CRYPTO_set_mem_functions(
+			wiping_malloc, wiping_realloc, wiping_free);
+	return wiping;
+}
+
+__attribute__((noinline)) static void wipe_stack(void)
+{
+	unsigned char area[65536];
+
+	explicit_bzero(area, sizeof(area));
+}
+
+const char *tls_reason(uint64_t error)
+{
+	const char *text;
+
+	if (error == 0)
+		return "the client closed the connection";
+	if (ERR_SYSTEM_ERROR((unsigned long)error))
+		return strerror(ERR_GET_REASON((unsigned long)error));
+	text = ERR_reason_error_string((unsigned long)error);
+	return text ? text : "an error without a name";
+}
+
+const char *tls_error(void)
+{
+	const char *text = tls_reason(ERR_peek_error());
+
+	ERR_clear_error();
+	return text;
+}
+
+/* RFC 7301 s.3.2: who asks for other protocols only is not answered in this one. */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *length,
+	const unsigned char *offered, unsigned int offered_length, void *argument)
+{
+	static const unsigned char pop3[] = "\4pop3";
+	int found = SSL_select_next_proto((unsigned char **)out, length, pop3,
+		sizeof(pop3) - 1, offered, offered_length);
+
+	(void)ssl, (void)argument;
+	return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK
+					       : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static int choose_certificate(SSL *ssl, void *argument)
+{
+	return certificate_choose(
+		argument, ssl, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+}
+
+/* A certificate that proves nothing is as good as none; who needs it asks later. */
+static int accept_any(int good, X509_STORE_CTX *store)
+{
+	(void)good, (void)store;
+	return 1;
+}
+
+/* What a ticket says of its client is good for as long as the authorities are the same. */
+static bool tie_tickets(SSL_CTX *context, const char *file)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE], block[4096];
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	BIO *bio = BIO_new_file(file, "r");
+	unsigned length = 0;
+	bool good = md && bio && EVP_DigestInit_ex2(md, EVP_sha256(), NULL);
+	int got;
+
+	while (good && (got = BIO_read(bio, block, sizeof(block))) > 0)
+		good = EVP_DigestUpdate(md, block, (size_t)got);
+	good = good && EVP_DigestFinal_ex(md, digest, &length)
+		&& SSL_CTX_set_session_id_context(context, digest, length) == 1;
+	BIO_free(bio);
+	EVP_MD_CTX_free(md);
+	return good;
+}
+
+static bool set_client_ca(SSL_CTX *context, const char *file, conf_report *report)
+{
+	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(file);
+	char text[LOG_LINE_MAX];
+
+	if (names && SSL_CTX_load_verify_locations(context, file, NULL) == 1
+		&& tie_tickets(context, file)) {
+		SSL_CTX_set_client_CA_list(context, names);
+		SSL_CTX_set_verify(context, SSL_VERIFY_PEER, accept_any);
+		return true;
+	}
+	snprintf(text, sizeof(text), "tls_client_ca %s: %s", file, tls_error());
+	report(text);
+	return false;
+}
+
+/* EXTERNAL wants to see the client sign, each time; a ticket only says that it once did. */
+static bool set_client_user(struct tls_server *server, enum tls_client_user which)
+{
+	server->client_user = which;
+	if (which == TLS_CLIENT_USER_NONE)
+		return true;
+	SSL_CTX_set_options(server->context, SSL_OP_NO_TICKET);
+	return SSL_CTX_set_num_tickets(server->context, 0) == 1
+		&& handshake_limit(server->context);
+}
+
+static bool set_up(struct tls_server *server, const struct conf *conf)
+{
+	SSL_CTX *context = server->context;
+	int least = conf->tls_min == TLS_MIN_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+
+	SSL_CTX_set_options(context,
+		SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION
+			| SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_mode(context,
+		SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+			| SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(context, 1);
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_timeout(context, TICKET_SECONDS);
+	SSL_CTX_set_num_tickets(context, 1);
+	SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
+	SSL_CTX_set_cert_cb(context, choose_certificate, server);
+	return SSL_CTX_set_min_proto_version(context, least) == 1
+		&& SSL_CTX_set_cipher_list(context, CIPHERS) == 1
+		&& SSL_CTX_set1_groups_list(context, GROUPS) == 1
+		&& SSL_CTX_set_session_id_context(
+			   context, (const unsigned char *)"pop3d", 5)
+		== 1
+		&& SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_callback) == 1
+		&& SSL_CTX_set_session_ticket_cb(context, binding_note, NULL, NULL) == 1
+		&& ticket_start(server) && set_client_user(server, conf->tls_client_user);
+}
+
+/* Some certificates are sound and yet too weak to be shown: OpenSSL's security level. */
+static bool can_be_shown(
+	const struct tls_server *server, const struct conf *conf, conf_report *report)
+{
+	char text[LOG_LINE_MAX];
+	bool good = true;
+	size_t i;
+
+	for (i = 0; i < server->count; i++) {
+		const struct certificate *c = &server->certificates[i];
+		SSL *ssl = SSL_new(server->context);
+
+		if (!ssl
+			|| SSL_use_cert_and_key(ssl, c->leaf, c->stand_in, c->chain, 1)
+				!= 1) {
+			snprintf(text, sizeof(text), "tls_certificate %s: %s",
+				conf->certificates[i].certificate, tls_error());
+			report(text);
+			good = false;
+		}
+		SSL_free(ssl);
+	}
+	return good;
+}
+
+/* In a process that others are forked from as well: only its own copy goes. */
+void server_forget(struct tls_server *server)
+{
+	if (server->secrets)
+		munmap(server->secrets, sizeof(*server->secrets));
+	server->secrets = NULL;
+}
+
+void server_close(struct tls_server *server)
+{
+	size_t i;
+
+	if (!server)
+		return;
+	if (server->secrets)
+		explicit_bzero(server->secrets, sizeof(*server->secrets));
+	server_forget(server);
+	for (i = 0; i < server->count; i++)
+		certificate_free(&server->certificates[i]);
+	SSL_CTX_free(server->context);
+	explicit_bzero(server, sizeof(*server));
+	free(server);
+}
+
+static bool load_certificates(struct tls_server *server, const struct conf *conf,
+	bool warn, conf_report *report)
+{
+	bool good = true;
+	size_t i;
+
+	for (i = 0; i < conf->certificate_count; i++)
+		good &= certificate_load(&server->certificates[server->count++],
+			&server->secrets->keys[i], (uint32_t)i, &conf->certificates[i],
+			warn, report);
+	wipe_stack();
+	return good;
+}
+
+static struct tls_secrets *make_secrets(void)
+{
+	struct tls_secrets *secrets = mmap(NULL, sizeof(*secrets), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return secrets == MAP_FAILED ? NULL : secrets;
+}
+
+struct tls_server *server_open(const struct conf *conf, bool warn, conf_report *report)
+{
+	struct tls_server *server = calloc(1, sizeof(*server));
+	char text[LOG_LINE_MAX];
+
+	if (!server)
+		return NULL;
+	server->secrets = make_secrets();
+	/* gmtime(3), by which certificates are judged, looks for /etc/localtime once. */
+	tzset();
+	if (server_wipe_freed() && server->secrets) {
+		/* A process that ends need not free all that there is, page by page. */
+		OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+		server->context = SSL_CTX_new(TLS_server_method());
+	}
+	if (server->context && !load_certificates(server, conf, warn, report))
+		goto failed;
+	if (!server->context || !set_up(server, conf)) {
+		snprintf(text, sizeof(text), "TLS: %s", tls_error());
+		report(text);
+		goto failed;
+	}
+	if (!can_be_shown(server, conf, report))
+		goto failed;
+	if (conf->tls_client_ca
+		&& !set_client_ca(server->context, conf->tls_client_ca, report))
+		goto failed;
+	wipe_stack();
+	return server;
+failed:
+	server_close(server);
+	return NULL;
+}
+
+size_t server_sign(const struct tls_server *server, const struct tls_sign *wanted,
+	unsigned char out[TLS_SIGN_MAX])
+{
+	size_t size;
+
+	if (wanted->number >= server->count || !server->secrets)
+		return 0;
+	size = key_sign(server->certificates[wanted->number].stand_in,
+		&server->secrets->keys[wanted->number], wanted, out);
+	wipe_stack();
+	return size;
+}
