@@ -169,14 +169,16 @@ static int open_empty(void)
 }
 #endif
 
-/* To so much, or to what it is where that is less. */
+/* To so much, or to what may not be raised where that is less. */
 static int limit(int which, rlim_t most)
 {
-	struct rlimit limits;
+	struct rlimit limits = {most, most};
 
-	if (getrlimit(which, &limits) == 0 && limits.rlim_cur < most)
-		most = limits.rlim_cur;
-	limits.rlim_cur = limits.rlim_max = most;
+	if (setrlimit(which, &limits) == 0)
+		return 0;
+	if (getrlimit(which, &limits) < 0 || limits.rlim_max > most)
+		return -1;
+	limits.rlim_cur = limits.rlim_max;
 	return setrlimit(which, &limits);
 }
 

@@ -1,4 +1,5 @@
-/* Reading new messages: their octets on the wire and when they were delivered. */
+/* Reading new messages: their octets on the wire and when they were delivered.  Runs in the monitor, as the
+ * user. */
 #include "memory.h"
 #include "message.h"
 #include "scan_own.h"

@@ -1,4 +1,4 @@
-/* Who in a scan has a given base: a hash table. */
+/* Who in a scan has a given base: a hash table.  Runs in the monitor, as the user. */
 #include "hash.h"
 #include "memory.h"
 #include "scan_own.h"

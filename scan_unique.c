@@ -1,4 +1,4 @@
-/* Unique-ids of new messages. */
+/* Unique-ids of new messages (RFC 1939 s.7, UIDL).  Runs in the monitor, as the user. */
 #include "memory.h"
 #include "scan_own.h"
 

@@ -1,4 +1,4 @@
-/* Channel bindings: what a connection is known by to both of its ends.  RFC 5929, RFC 9266. */
+/* Channel bindings: what a connection is known by to both of its ends.  RFC 5929, RFC 9266.  Runs in the session. */
 #include "tls_server.h"
 
 #include <openssl/err.h>

@@ -1,5 +1,5 @@
 /* A server's settings and certificates for TLS, and what OpenSSL's memory is like.  RFC 8314, RFC 9325, RFC 7301
- * (ALPN). */
+ * (ALPN).  Runs in the listener, or the monitor; OpenSSL calls some of it in the session. */
 #include "tls_server.h"
 
 #include <malloc.h>
