@@ -245,6 +245,12 @@ static void tell_end(struct session *s)
 	request_send(s->monitor, &request);
 }
 
+/* Other sessions may want the descriptors, and another program the room of what it has removed. */
+static void at_rest(void *owner)
+{
+	transaction_leave(owner);
+}
+
 static void run_commands(struct session *s)
 {
 	enum next next = NEXT_COMMAND;
@@ -272,6 +278,8 @@ void session_run(const struct session_start *start)
 	s.state = STATE_AUTHORIZATION;
 	s.index.fd = -1;
 	wire_start(&s.wire, &start->ends, s.monitor, start->deadline);
+	s.wire.at_rest = at_rest;
+	s.wire.owner = &s;
 	if (reply_receive(s.monitor, &hello, NULL) < 0)
 		return;
 	s.methods = hello.hello.methods;

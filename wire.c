@@ -25,6 +25,7 @@ void wire_start(
 {
 	wire->ends = *ends;
 	wire->watch = watch;
+	wire->at_rest = NULL;
 	wire->tls = NULL;
 	wire->state = WIRE_OPEN;
 	wire->deadline = deadline;
@@ -78,6 +79,8 @@ static bool wait_for(struct wire *wire, int fd, short events, enum wire_state la
 		}
 		ready = poll(fds, 2, (int)(left > most ? most : left));
 		if (ready == 0 && most < INT_MAX) {
+			if (wire->at_rest && events == POLLIN)
+				wire->at_rest(wire->owner);
 			rest(wire);
 			most = INT_MAX;
 		}

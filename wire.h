@@ -34,6 +34,9 @@ struct wire_ends {
 struct wire {
 	struct wire_ends ends;
 	int watch; /* a descriptor whose hang-up ends it all */
+	void (*at_rest)(
+		void *owner); /* or NULL: called when no command has come for a second */
+	void *owner;
 	const struct tls_library *library;
 	struct tls *tls; /* NULL: in the clear */
 	enum wire_state state;

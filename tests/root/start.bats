@@ -118,6 +118,24 @@ field() {
 	exec 9>&-
 }
 
+@test "messages that are open ahead are closed when the client says nothing for a second" {
+	local line n
+	for n in {10..59}; do echo "message $n" | put cur "16000000$n.M1P1.host:2,S"; done
+	configure 'log stderr'
+	start_listening
+	connect_and_login
+	printf 'RETR %s\r\n' {1..10} >&9
+	for n in {1..10}; do
+		while read -r -u 9 line && [ "$line" != $'.\r' ]; do :; done
+	done
+	none_is_open() { [ "$(find "/proc/$session/fd" -lname '*/cur/*' | wc -l)" = 0 ]; }
+	wait_for none_is_open
+	# It goes on from there.
+	{ printf 'RETR %s\r\n' {11..50} && printf 'QUIT\r\n'; } >&9
+	[ "$(grep -c '^message' <&9)" = 40 ]
+	exec 9>&-
+}
+
 @test "a mailbox of another user can't be opened: the user's own rights hold" {
 	make_maildir "$T/other"
 	chown -R 47111:47111 "$T/other"
