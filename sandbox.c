@@ -169,8 +169,14 @@ static int open_empty(void)
 }
 #endif
 
+#ifdef __GLIBC__
+typedef __rlimit_resource_t resource;
+#else
+typedef int resource;
+#endif
+
 /* To so much, or to what may not be raised where that is less. */
-static int limit(int which, rlim_t most)
+static int limit(resource which, rlim_t most)
 {
 	struct rlimit limits = {most, most};
 
