@@ -593,7 +593,7 @@ static void report(double seconds)
 
 	qsort(totals.latencies, totals.done, sizeof(double), compare);
 	qsort(totals.answers, totals.answered, sizeof(double), compare);
-	printf("sessions=%llu errors=%llu seconds=%.3f rate=%.1f p50=%.3f p90=%.3f p99=%.3f max=%.3f "
+	printf("sessions=%llu errors=%llu seconds=%.6f rate=%.1f p50=%.3f p90=%.3f p99=%.3f max=%.3f "
 	       "stat=%.3f messages=%llu octets=%llu megabytes=%.1f resumed=%llu\n",
 		(unsigned long long)totals.done, (unsigned long long)totals.errors, seconds,
 		(double)totals.done / seconds, percentile(sessions, totals.done, 0.5),
