@@ -4,6 +4,7 @@
  * SANDBOX_NONE is for builds with sanitizers and for valgrind, which do in our name what no filter
  * would let pass. */
 #include "sandbox.h"
+#include "request.h"
 #include "landlock.h"
 #include "seccomp.h"
 #ifdef PROOF
@@ -258,7 +259,7 @@ bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode, bool
 
 /* Octets, descriptors and so on that no session comes near. */
 #define SESSION_MEMORY ((rlim_t)256 << 20)
-#define SESSION_DESCRIPTORS 80
+#define SESSION_DESCRIPTORS (REQUEST_FILES + 16)
 #define SESSION_SECONDS 3600 /* of the processor's time */
 
 static bool is_file(int fd)

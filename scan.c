@@ -1,5 +1,5 @@
-/* Finding out what is in a Maildir: new, renamed and vanished messages, their sizes,
- * unique-ids and order.  Runs in the monitor, as the user. */
+/* Finding out what is in a Maildir: its directories beside the index; new, renamed and vanished messages.
+ * scan_own.h has the other parts.  Runs in the monitor, as the user. */
 #include "memory.h"
 #include "scan_own.h"
 

@@ -34,8 +34,8 @@ struct wire_ends {
 struct wire {
 	struct wire_ends ends;
 	int watch; /* a descriptor whose hang-up ends it all */
-	void (*at_rest)(
-		void *owner); /* or NULL: called when no command has come for a second */
+	/* Called when no command has come for a second; or NULL. */
+	void (*at_rest)(void *owner);
 	void *owner;
 	const struct tls_library *library;
 	struct tls *tls; /* NULL: in the clear */

@@ -1,5 +1,6 @@
-/* Digests, keys and base64 by the examples of RFCs; what listings are made of; and message.c against a slow and obvious version, over random blocks.  A
- * socket does reach all of this, but not each split of it into blocks.  Prints one line and ends with 0 or 1. */
+/* Digests, keys and base64 by the examples of RFCs; what listings are made of; and message.c against a
+ * slow and obvious version, over random blocks.  A socket does reach all of this, but not each split of
+ * it into blocks.  Prints one line and ends with 0 or 1. */
 #include "base64.h"
 #include "index.h"
 #include "message.h"
