@@ -492,7 +492,7 @@ enum auth_verdict auth_check(const struct auth_attempt *attempt, struct account 
 
 bool auth_salt(const struct auth_attempt *attempt, struct auth_salt *salt, char *reason)
 {
-	static struct account account;
+	struct account account;
 	enum users_found found = USERS_ABSENT;
 	struct scram_keys keys = {0};
 

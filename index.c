@@ -41,10 +41,13 @@ static uint64_t size_of(int fd)
 
 void index_none(struct index *index)
 {
-	memset(index, 0, offsetof(struct index, records));
+	memset(index->windows, 0, sizeof(*index) - offsetof(struct index, windows));
 	index->fd = -1;
-	index->records.at = index->records.length = 0;
-	index->names.at = index->names.length = 0;
+}
+
+void index_forget(struct index *index)
+{
+	memset(index->windows, 0, sizeof(index->windows));
 }
 
 int index_open(struct index *index, int fd)
@@ -69,23 +72,23 @@ void index_close(struct index *index)
 
 /* `length` octets at `at`, by way of a window; NULL where the file does not have
  * them.  Good until the window is used again. */
-static const char *look(const struct index *index, struct index_window *window,
-	uint64_t at, size_t length)
+static const char *look(struct index *index, unsigned which, uint64_t at, size_t length)
 {
+	struct index_window *window = &index->windows[which];
+	char *data = index->data[which];
 	ssize_t got;
 
-	if (at > index->size || length > index->size - at
-		|| length > sizeof(window->data))
+	if (at > index->size || length > index->size - at || length > INDEX_WINDOW)
 		return NULL;
 	if (at >= window->at && at - window->at <= window->length
 		&& length <= window->length - (at - window->at))
-		return window->data + (at - window->at);
+		return data + (at - window->at);
 	do
-		got = pread(index->fd, window->data, sizeof(window->data), (off_t)at);
+		got = pread(index->fd, data, INDEX_WINDOW, (off_t)at);
 	while (got < 0 && errno == EINTR);
 	window->at = at;
 	window->length = got > 0 ? (size_t)got : 0;
-	return window->length >= length ? window->data : NULL;
+	return window->length >= length ? data : NULL;
 }
 
 static size_t names_length(const struct index_record *record)
@@ -121,7 +124,7 @@ int index_record(struct index *index, uint64_t number, struct index_record *reco
 
 	if (index->fd < 0 || number >= index->header.count)
 		return -1;
-	data = look(index, &index->records, INDEX_RECORDS_AT + number * sizeof(*record),
+	data = look(index, INDEX_OF_RECORDS, INDEX_RECORDS_AT + number * sizeof(*record),
 		sizeof(*record));
 	if (!data)
 		return -1;
@@ -136,14 +139,14 @@ const char *index_names(
 	struct index *index, const struct index_record *record, size_t *length)
 {
 	*length = names_length(record);
-	return look(index, &index->names, record->name_at, *length);
+	return look(index, INDEX_OF_NAMES, record->name_at, *length);
 }
 
 int index_name(struct index *index, const struct index_record *record,
 	char name[INDEX_NAME_MAX + 1])
 {
 	size_t length = record->name_length;
-	const char *data = look(index, &index->names, record->name_at, length);
+	const char *data = look(index, INDEX_OF_NAMES, record->name_at, length);
 
 	if (!data || data[0] == '.' || memchr(data, '/', length)
 		|| memchr(data, '\0', length))
@@ -187,7 +190,7 @@ size_t index_unique_id(struct index *index, const struct index_record *record,
 	size_t length = record->unique_length;
 	uint64_t at = record->name_at
 		+ (record->flags & INDEX_HASHED ? (uint64_t)record->name_length : 0);
-	const char *data = look(index, &index->names, at, length);
+	const char *data = look(index, INDEX_OF_NAMES, at, length);
 
 	if (!data || !index_is_unique_id(data, length))
 		return 0;

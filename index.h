@@ -62,24 +62,28 @@ struct index_record {
 #define INDEX_RECORDS_AT 256
 #define INDEX_WINDOW 8192
 
-/* A part of the file that has been read. */
+/* Parts of the file that have been read: of the records, and of the names. */
+enum { INDEX_OF_RECORDS, INDEX_OF_NAMES, INDEX_WINDOWS };
 struct index_window {
 	uint64_t at;
 	size_t length;
-	char data[INDEX_WINDOW];
 };
 
 struct index {
+	char data[INDEX_WINDOWS][INDEX_WINDOW]; /* first: see session.h */
+	struct index_window windows[INDEX_WINDOWS];
 	int fd; /* -1: none */
 	uint64_t size;
 	struct index_header header;
 	bool in_memory;      /* index_write.c: not the file, which can't be written */
 	int in_memory_errno; /* and why */
-	struct index_window records, names;
 };
 
-/* What index_close() leaves: nothing is open.  (The windows are touched only where they are used.) */
+/* What index_close() leaves: nothing is open.  (The data are touched only where they are used.) */
 void index_none(struct index *index);
+
+/* What has been read may have changed. */
+void index_forget(struct index *index);
 
 /* Looks at the file behind `fd`, which `index` then owns, and at its header.  Returns 0,
  * or -1 where it is no index; `fd` is closed then. */

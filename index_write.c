@@ -247,7 +247,7 @@ static bool adopt(struct index *index, int fd, const struct index_header *header
 	index->fd = fd;
 	index->size = (uint64_t)status.st_size;
 	index->header = *header;
-	index->records.length = index->names.length = 0;
+	index_forget(index);
 	return true;
 }
 

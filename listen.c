@@ -416,6 +416,7 @@ static void read_again(struct listener *l)
 	*l->server = fresh;
 	resize_children(l);
 	log_open(fresh.conf.log);
+	memory_rest();
 	log_line(LOG_INFO, "configuration reloaded");
 }
 
@@ -467,6 +468,8 @@ int listen_run(struct server *server, const struct conf_source *source,
 	resize_children(&l);
 	/* What every child would otherwise have to find out for itself. */
 	index_boot();
+	/* What each child would otherwise do, and have pages of its own for. */
+	memory_rest();
 	for (i = 0; i < count; i++)
 		log_listening(&l, i);
 	while (!stop) {

@@ -10,6 +10,7 @@
 #define MAILDROP_LOCK_FILE "pop3d.lock"
 
 struct maildrop {
+	struct index index;
 	int dir, cur, new, lock; /* -1: not open, or not there */
 	int lock_errno;          /* why there is no lock file */
 	bool lock_is_new;        /* nobody has ever logged in */
@@ -22,7 +23,6 @@ struct maildrop {
 	size_t resized_count, resized_room;
 	unsigned char *is_resized; /* marks */
 	bool distrusted; /* the index makes no sense: all of it is to be checked */
-	struct index index;
 };
 
 enum maildrop_status {

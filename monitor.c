@@ -207,7 +207,8 @@ static bool handle_end(struct monitor *m, struct request *request)
 {
 	if (request->end.reason == END_STLS && !m->stls)
 		return monitor_violation(m);
-	m->end = *request;
+	m->end = request->end;
+	m->ended = true;
 	m->state = OVER;
 	return false;
 }
@@ -258,10 +259,10 @@ static bool rest(struct monitor *m)
 /* Answers one request.  Returns false once there is nothing more to answer. */
 static bool serve_request(struct monitor *m)
 {
-	struct request request;
+	struct request *request = &m->request;
 	bool more;
 
-	switch (request_receive(m->session, &request)) {
+	switch (request_receive(m->session, request)) {
 	case REQUEST_CAME:
 		break;
 	case REQUEST_NONE:
@@ -273,11 +274,12 @@ static bool serve_request(struct monitor *m)
 	default:
 		return monitor_violation(m);
 	}
-	if (request.kind >= REQUEST_KINDS || !(handlers[request.kind].states & m->state))
+	if (request->kind >= REQUEST_KINDS
+		|| !(handlers[request->kind].states & m->state))
 		more = monitor_violation(m);
 	else
-		more = handlers[request.kind].handle(m, &request);
-	explicit_bzero(&request, request_size(request.kind));
+		more = handlers[request->kind].handle(m, request);
+	explicit_bzero(request, request_size(request->kind));
 	return more;
 }
 
@@ -309,8 +311,8 @@ static const char *end_of_process(
 
 static void log_end(const struct monitor *m, const char *process)
 {
-	bool told = m->end.kind == REQUEST_END;
-	const char *reason = told ? request_end_name(m->end.end.reason) : process;
+	bool told = m->ended;
+	const char *reason = told ? request_end_name(m->end.reason) : process;
 	struct timespec now;
 	long long milliseconds;
 
@@ -318,7 +320,7 @@ static void log_end(const struct monitor *m, const char *process)
 		reason = "violation";
 	if (m->taken_over)
 		reason = "takeover";
-	if (told && m->end.end.plaintext_refused)
+	if (told && m->end.plaintext_refused)
 		log_line(LOG_NOTICE,
 			"login-refused address=%s user=- method=- reason=plaintext",
 			m->connection->peer.address);
@@ -329,8 +331,8 @@ static void log_end(const struct monitor *m, const char *process)
 		"end address=%s user=%s reason=%s fetched=%" PRIu32
 		" fetched_octets=%" PRIu64 " deleted=%" PRIu64 " deleted_octets=%" PRIu64
 		" left=%" PRIu64 " left_octets=%" PRIu64 " seconds=%lld.%03lld",
-		m->connection->peer.address, m->user, reason, m->end.end.fetched,
-		m->end.end.fetched_octets, m->result.deleted, m->result.deleted_octets,
+		m->connection->peer.address, m->user, reason, m->end.fetched,
+		m->end.fetched_octets, m->result.deleted, m->result.deleted_octets,
 		m->result.left, m->result.left_octets, milliseconds / 1000,
 		milliseconds % 1000);
 }
@@ -376,8 +378,8 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 	m->signatures = SIGNATURES;
 	m->tickets = TLS_TICKETS;
 	m->challenge[0] = m->nonce[0] = '\0';
+	m->ended = false;
 	external_start(&m->external);
-	m->end.kind = 0;
 	monitor_set_patience(m,
 		(m->connection->deadline - wire_now()) / 1000 + MONITOR_PATIENCE,
 		MONITOR_PATIENCE);
@@ -389,9 +391,9 @@ bool monitor_run(struct monitor *m, int socket, pid_t session, bool secure)
 	/* Before the wait: the session may have been ended for what it asked. */
 	maildrop_close(&m->maildrop);
 	close(socket);
-	close_client(m, m->stls && m->end.kind == REQUEST_END);
+	close_client(m, m->stls && m->ended);
 	process = end_of_process(m, session, text);
-	if (m->stls && m->end.kind == REQUEST_END && m->end.end.reason == END_STLS)
+	if (m->stls && m->ended && m->end.reason == END_STLS)
 		return true;
 	monitor_forget_tls(m);
 	pam_finish();

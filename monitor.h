@@ -17,6 +17,7 @@ enum monitor_state {
 };
 
 struct monitor {
+	struct maildrop maildrop;
 	struct server *server;
 	struct connection *connection;
 	int session; /* the socket */
@@ -38,16 +39,17 @@ struct monitor {
 	char tried[LOG_QUOTE_SIZE]; /* the name in the last login, fit for the log */
 	char user[LOG_QUOTE_SIZE];  /* who has logged in, likewise; `-`: nobody */
 	struct takeover takeover;
-	bool taken_over; /* by another session of the same user */
-	bool violated;   /* the session asked for what it may not have */
-	struct maildrop maildrop;
+	bool taken_over;    /* by another session of the same user */
+	bool violated;      /* the session asked for what it may not have */
 	struct terms terms; /* of who has logged in */
 	uint64_t count;     /* of messages in the maildrop */
 	size_t marks_size;
 	unsigned char *deleted_marks, *fetched_marks;
 	bool marked;
 	struct maildrop_result result;
-	struct request end; /* the last one; `kind` tells whether it came */
+	bool ended; /* the session has said why: */
+	struct request_ended end;
+	struct request request; /* the one that is served; large, so last */
 };
 
 /* One connection begins: before its first session's process is forked, for SIGCHLD is blocked

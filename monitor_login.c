@@ -294,7 +294,7 @@ static void wipe_secrets(struct request *request)
 static bool judge(struct monitor *m, struct request *request,
 	struct auth_attempt *attempt, struct timespec asked)
 {
-	static struct account account;
+	struct account account;
 	unsigned char signature[DIGEST_MAX] = {0};
 	char reason[LOG_LINE_MAX] = "", named[AUTH_NAME_MAX] = "";
 	enum auth_verdict verdict;

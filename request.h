@@ -79,6 +79,13 @@ struct request_login {
 	char secret[REQUEST_TEXT_MAX]; /* see struct auth_attempt */
 };
 
+struct request_ended {
+	uint32_t reason; /* enum request_end */
+	uint32_t fetched;
+	uint64_t fetched_octets;
+	uint32_t plaintext_refused; /* where `plaintext` forbids */
+};
+
 struct request {
 	uint32_t kind;
 	uint32_t number;
@@ -107,12 +114,7 @@ struct request {
 			struct tls_outcome outcome;
 		} secured;
 		unsigned char marks[REQUEST_MARKS];
-		struct {
-			uint32_t reason; /* enum request_end */
-			uint32_t fetched;
-			uint64_t fetched_octets;
-			uint32_t plaintext_refused; /* where `plaintext` forbids */
-		} end;
+		struct request_ended end;
 	};
 };
 

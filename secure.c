@@ -78,8 +78,6 @@ static enum tls_ticket ticket(void *owner, bool fresh,
 
 bool secure_start(struct session *s, struct tls_server *server)
 {
-	static struct tls_hooks hooks
-		= {.get = get, .put = put, .sign = sign, .ticket = ticket};
 	struct request request = {.kind = REQUEST_SECURED};
 	char why[LOG_LINE_MAX];
 	/* Whoever made `server` has loaded it. */
@@ -87,8 +85,9 @@ bool secure_start(struct session *s, struct tls_server *server)
 	struct tls *tls;
 	size_t length;
 
-	hooks.owner = s;
-	tls = library->accept(server, &hooks);
+	s->hooks = (struct tls_hooks){
+		.owner = s, .get = get, .put = put, .sign = sign, .ticket = ticket};
+	tls = library->accept(server, &s->hooks);
 	if (!tls) {
 		s->end = END_TLS;
 		return false;

@@ -26,13 +26,16 @@ struct session_start {
 
 enum session_state { STATE_AUTHORIZATION = 1, STATE_TRANSACTION = 2 };
 
+/* What is large stands first and last, as in struct index and struct wire: so what a session that rests
+ * has written to is few pages. */
 struct session {
-	struct wire wire;
+	struct index index;
 	int monitor;
 	const struct conf *conf;
 	const struct peer *peer;
 	enum session_state state;
 	bool secure;                        /* TLS is on */
+	struct tls_hooks hooks;             /* what it calls */
 	enum request_end end;               /* why it ended, once it has */
 	unsigned methods;                   /* auth_offers() */
 	char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
@@ -44,8 +47,7 @@ struct session {
 		transcript_length; /* of what the monitor has been given of the handshake */
 	char user[REQUEST_TEXT_MAX]; /* after USER; empty: none */
 
-	/* TRANSACTION: the maildrop and what has been done to it. */
-	struct index index;
+	/* TRANSACTION: what has been done to the maildrop. */
 	uint64_t count, octets;                 /* in the maildrop */
 	uint64_t deleted_count, deleted_octets; /* of these, marked */
 	uint32_t fetched;                       /* messages sent in full */
@@ -59,6 +61,7 @@ struct session {
 	size_t ahead_count, ahead_at;
 	uint32_t ahead_most; /* how many more were asked for last */
 	int ahead[REQUEST_FILES];
+	struct wire wire;
 };
 
 /* Talks to the client on SANDBOX_IN and SANDBOX_OUT until it ends, and tells the monitor

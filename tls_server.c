@@ -210,9 +210,8 @@ static bool can_be_shown(
 /* In a process that others are forked from as well: only its own copy goes. */
 void server_forget(struct tls_server *server)
 {
-	if (server->secrets)
-		munmap(server->secrets, sizeof(*server->secrets));
-	server->secrets = NULL;
+	if (madvise(server->secrets, sizeof(*server->secrets), MADV_DONTNEED) < 0)
+		abort();
 }
 
 void server_close(struct tls_server *server)
@@ -221,9 +220,10 @@ void server_close(struct tls_server *server)
 
 	if (!server)
 		return;
-	if (server->secrets)
+	if (server->secrets) {
 		explicit_bzero(server->secrets, sizeof(*server->secrets));
-	server_forget(server);
+		munmap(server->secrets, sizeof(*server->secrets));
+	}
 	for (i = 0; i < server->count; i++)
 		certificate_free(&server->certificates[i]);
 	SSL_CTX_free(server->context);
@@ -250,7 +250,10 @@ static struct tls_secrets *make_secrets(void)
 	struct tls_secrets *secrets = mmap(NULL, sizeof(*secrets), PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	return secrets == MAP_FAILED ? NULL : secrets;
+	if (secrets == MAP_FAILED)
+		return NULL;
+	secrets->known = true;
+	return secrets;
 }
 
 struct tls_server *server_open(const struct conf *conf, bool warn, conf_report *report)
@@ -292,7 +295,7 @@ size_t server_sign(const struct tls_server *server, const struct tls_sign *wante
 {
 	size_t size;
 
-	if (wanted->number >= server->count || !server->secrets)
+	if (wanted->number >= server->count || !server->secrets->known)
 		return 0;
 	size = key_sign(server->certificates[wanted->number].stand_in,
 		&server->secrets->keys[wanted->number], wanted, out);

@@ -14,8 +14,9 @@ struct certificate {
 };
 
 /* What is secret: in pages of its own, which go all at once (server_forget), so that a process pays nothing
- * for what it must not have. */
+ * for what it must not have.  They are zero then, and so is `known`. */
 struct tls_secrets {
+	bool known;
 	unsigned char tickets[32]; /* tls_ticket.c */
 	/* The keys, as DER; a key of 4,096 bits has 2.4 kB. */
 	struct tls_secret_key {
@@ -28,7 +29,7 @@ struct tls_server {
 	SSL_CTX *context;
 	struct certificate certificates[CONF_CERTIFICATES_MAX];
 	size_t count;
-	struct tls_secrets *secrets; /* NULL once they are forgotten */
+	struct tls_secrets *secrets;
 	enum tls_client_user client_user;
 };
 

@@ -64,7 +64,8 @@ enum tls_ticket ticket_keys(const struct tls_server *server, bool fresh,
 		return TLS_TICKET_UNKNOWN;
 	memcpy(text, name, TLS_TICKET_NAME);
 	text[TLS_TICKET_NAME] = 'c';
-	if (!server->secrets || !hmac(server->secrets->tickets, name, DAY_SIZE, day)
+	if (!server->secrets->known
+		|| !hmac(server->secrets->tickets, name, DAY_SIZE, day)
 		|| !hmac(day, text, sizeof(text), keys->cipher))
 		return TLS_TICKET_UNKNOWN;
 	text[TLS_TICKET_NAME] = 'm';

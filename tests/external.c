@@ -1011,10 +1011,33 @@ static bool not_offered(void)
 	return is_violation(&run) && good;
 }
 
+/* Who has given the keys up makes neither a signature nor the keys of a ticket. */
+static bool forgotten(void)
+{
+	struct tls_server *other = library->open(&server.conf, false, log_report);
+	/* ECDSA */
+	struct tls_sign wanted = {.length = 32};
+	unsigned char signature[TLS_SIGN_MAX], name[TLS_TICKET_NAME];
+	struct tls_ticket_keys keys;
+	bool good = other && library->sign(other, &wanted, signature) > 0
+		&& library->ticket(other, true, name, &keys) == TLS_TICKET_GOOD;
+
+	if (!good)
+		return false;
+	library->forget(other);
+	good = library->sign(other, &wanted, signature) == 0
+		&& library->ticket(other, true, name, &keys) == TLS_TICKET_UNKNOWN
+		&& library->ticket(other, false, name, &keys) == TLS_TICKET_UNKNOWN;
+	library->forget(other);
+	library->close(other);
+	return good;
+}
+
 static const struct {
 	const char *name;
 	bool (*test)(void);
 } external_tests[] = {
+	{"keys that have been given up", forgotten},
 	{"keys of all kinds, chains, TLS 1.2, 1.3 and a HelloRetryRequest", all_kinds},
 	{"nothing is kept of a certificate that is no good", none_without},
 	{"one bit flipped anywhere", flipped},
