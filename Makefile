@@ -52,7 +52,7 @@ OBJECTS += $(if $(findstring PROOF,$(CPPFLAGS)),proof.o)
 PASSWD_OBJECTS = ask.o output.o pop3passwd.o store.o users_edit.o users_index_write.o
 PASSWD_SHARED = auth.o base64.o conf.o conf_keys.o digest.o lines.o log.o memory.o network.o saslprep.o scram.o users.o users_file.o users_index.o users_summary.o
 
-TLS_OBJECTS = certificate.o tls.o tls_binding.o tls_client.o tls_handshake.o tls_key.o tls_server.o tls_ticket.o tls_transcript.o
+TLS_OBJECTS = certificate.o tls.o tls_binding.o tls_client.o tls_handshake.o tls_key.o tls_memory.o tls_rehearsal.o tls_server.o tls_ticket.o tls_transcript.o
 
 all: $(O)/pop3d $(O)/pop3passwd $(O)/tls.so
 

@@ -377,7 +377,7 @@ static const char *find_fault(const struct listener *l, const struct conf_source
 		wrong = why;
 	if (!wrong && fresh->conf.log == LOG_TO_STDERR && !l->has_stderr)
 		wrong = "log: there is no standard error under inetd";
-	if (!wrong && !serve_load_tls(fresh, true))
+	if (!wrong && !serve_load_tls(fresh, TLS_FOR_MANY))
 		wrong = "see above";
 	if (!wrong && needs_tls(l) && !fresh->tls)
 		wrong = "there is no tls_certificate any more";
@@ -452,7 +452,7 @@ int listen_run(struct server *server, const struct conf_source *source,
 		log_line(LOG_ERR, "%s", why);
 		return EX_CONFIG;
 	}
-	if (!serve_load_tls(server, true))
+	if (!serve_load_tls(server, TLS_FOR_MANY))
 		return EX_CONFIG;
 	if (!sandbox_start(
 		    &server->user, server->conf.sandbox, conf_programs(&server->conf)))

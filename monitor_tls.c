@@ -20,7 +20,7 @@ bool handle_stls(struct monitor *m, struct request *request)
 	(void)request;
 	if (m->secure || m->connection->ends.in < 0)
 		return monitor_violation(m);
-	if (!serve_load_tls(m->server, false))
+	if (!serve_load_tls(m->server, TLS_FOR_ONE))
 		return monitor_reply(m, REPLY_PERMANENT);
 	m->stls = true;
 	m->state = MONITOR_OVER;

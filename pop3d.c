@@ -175,7 +175,7 @@ static bool check_tls(const struct conf *conf)
 		report_check(why);
 		return false;
 	}
-	server = library->open(conf, true, report_check);
+	server = library->open(conf, TLS_FOR_NONE, report_check);
 	library->close(server);
 	return server != NULL;
 }

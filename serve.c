@@ -87,7 +87,7 @@ void serve_take(struct connection *c, const struct conf *conf, int in, int out,
 		find_peer(&c->peer, in, c->ends.in_is_socket);
 }
 
-bool serve_load_tls(struct server *server, bool warn)
+bool serve_load_tls(struct server *server, enum tls_use use)
 {
 	const struct tls_library *library;
 	char why[LOG_LINE_MAX];
@@ -96,7 +96,7 @@ bool serve_load_tls(struct server *server, bool warn)
 		return true;
 	library = tls_load(why);
 	if (library)
-		server->tls = library->open(&server->conf, warn, log_report);
+		server->tls = library->open(&server->conf, use, log_report);
 	else
 		log_line(LOG_ERR, "%s", why);
 	return server->tls != NULL;
@@ -174,7 +174,7 @@ int serve(struct server *server, struct connection *c)
 	pid_t session;
 	int socket;
 
-	if (c->tls && !serve_load_tls(server, false))
+	if (c->tls && !serve_load_tls(server, TLS_FOR_ONE))
 		return EX_CONFIG;
 	monitor_start(m, server, c);
 	do {

@@ -28,9 +28,9 @@ struct connection {
  * bring. */
 void serve_tune(int fd);
 
-/* Loads certificates and keys where there are any and that has not been done; `warn` has what
- * is only strange logged too.  Returns false after a log line that says what is wrong. */
-bool serve_load_tls(struct server *server, bool warn);
+/* Loads certificates and keys where there are any and that has not been done.  Returns false after a log
+ * line that says what is wrong. */
+bool serve_load_tls(struct server *server, enum tls_use use);
 
 /* Takes up the client behind `in` and `out`.  `address` is its, or NULL where it is to be found
  * out. */

@@ -96,11 +96,18 @@ struct tls_identity {
 	char name[TLS_TEXT_MAX]; /* where it is proven: not empty; UTF-8 */
 };
 
+/* What a server is opened for. */
+enum tls_use {
+	TLS_FOR_ONE, /* one connection: what is only strange about certificates is not reported */
+	TLS_FOR_NONE, /* -t */
+	TLS_FOR_MANY  /* the listener: each connection is forked from it */
+};
+
 struct tls_library {
 	/* Listener, monitor, -t.  open() reports each mistake as one line, and returns NULL
-	 * then; with `warn` it reports also what is only strange. */
+	 * then. */
 	struct tls_server *(*open)(
-		const struct conf *conf, bool warn, conf_report *report);
+		const struct conf *conf, enum tls_use use, conf_report *report);
 	void (*close)(struct tls_server *server);
 	size_t (*sign)(const struct tls_server *server, const struct tls_sign *wanted,
 		unsigned char out[TLS_SIGN_MAX]);

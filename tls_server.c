@@ -2,7 +2,6 @@
  * (ALPN).  Runs in the listener, or the monitor; OpenSSL calls some of it in the session. */
 #include "tls_server.h"
 
-#include <malloc.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,47 +12,6 @@
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20" /* of TLS 1.2: RFC 9325 s.4.2 */
 #define GROUPS "X25519:P-256:P-384:P-521"
 #define TICKET_SECONDS 86400
-
-/* What OpenSSL has freed is wiped, so that no part of a key stays behind in the session. */
-
-static void *wiping_malloc(size_t size, const char *file, int line)
-{
-	(void)file, (void)line;
-	return malloc(size);
-}
-
-static void wiping_free(void *memory, const char *file, int line)
-{
-	(void)file, (void)line;
-	if (memory)
-		explicit_bzero(memory, malloc_usable_size(memory));
-	free(memory);
-}
-
-static void *wiping_realloc(void *old, size_t size, const char *file, int line)
-{
-	size_t had = old ? malloc_usable_size(old) : 0;
-	void *memory;
-
-	if (had >= size && size > 0)
-		return old;
-	memory = size > 0 ? malloc(size) : NULL;
-	if (memory && old)
-		memcpy(memory, old, had);
-	if (memory || size == 0)
-		wiping_free(old, file, line);
-	return memory;
-}
-
-bool server_wipe_freed(void)
-{
-	static bool wiping;
-
-	if (!wiping)
-		wiping = CRYPTO_set_mem_functions(
-			wiping_malloc, wiping_realloc, wiping_free);
-	return wiping;
-}
 
 __attribute__((noinline)) static void wipe_stack(void)
 {
@@ -232,7 +190,7 @@ void server_close(struct tls_server *server)
 }
 
 static bool load_certificates(struct tls_server *server, const struct conf *conf,
-	bool warn, conf_report *report)
+	enum tls_use use, conf_report *report)
 {
 	bool good = true;
 	size_t i;
@@ -240,7 +198,7 @@ static bool load_certificates(struct tls_server *server, const struct conf *conf
 	for (i = 0; i < conf->certificate_count; i++)
 		good &= certificate_load(&server->certificates[server->count++],
 			&server->secrets->keys[i], (uint32_t)i, &conf->certificates[i],
-			warn, report);
+			use != TLS_FOR_ONE, report);
 	wipe_stack();
 	return good;
 }
@@ -256,38 +214,48 @@ static struct tls_secrets *make_secrets(void)
 	return secrets;
 }
 
-struct tls_server *server_open(const struct conf *conf, bool warn, conf_report *report)
+static bool open_all(struct tls_server *server, const struct conf *conf, enum tls_use use,
+	conf_report *report)
 {
-	struct tls_server *server = calloc(1, sizeof(*server));
 	char text[LOG_LINE_MAX];
 
-	if (!server)
-		return NULL;
 	server->secrets = make_secrets();
 	/* gmtime(3), by which certificates are judged, looks for /etc/localtime once. */
 	tzset();
-	if (server_wipe_freed() && server->secrets) {
+	if (memory_start() && server->secrets) {
 		/* A process that ends need not free all that there is, page by page. */
 		OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 		server->context = SSL_CTX_new(TLS_server_method());
 	}
-	if (server->context && !load_certificates(server, conf, warn, report))
-		goto failed;
+	if (server->context && !load_certificates(server, conf, use, report))
+		return false;
 	if (!server->context || !set_up(server, conf)) {
 		snprintf(text, sizeof(text), "TLS: %s", tls_error());
 		report(text);
-		goto failed;
+		return false;
 	}
-	if (!can_be_shown(server, conf, report))
-		goto failed;
-	if (conf->tls_client_ca
-		&& !set_client_ca(server->context, conf->tls_client_ca, report))
-		goto failed;
+	return can_be_shown(server, conf, report)
+		&& (!conf->tls_client_ca
+			|| set_client_ca(server->context, conf->tls_client_ca, report));
+}
+
+struct tls_server *server_open(
+	const struct conf *conf, enum tls_use use, conf_report *report)
+{
+	struct tls_server *server = calloc(1, sizeof(*server));
+
+	if (!server)
+		return NULL;
+	memory_share(use == TLS_FOR_MANY);
+	if (!open_all(server, conf, use, report)) {
+		server_close(server);
+		server = NULL;
+	} else if (use == TLS_FOR_MANY) {
+		server_rehearse(server);
+	}
+	memory_share(false);
 	wipe_stack();
 	return server;
-failed:
-	server_close(server);
-	return NULL;
 }
 
 size_t server_sign(const struct tls_server *server, const struct tls_sign *wanted,

@@ -35,7 +35,8 @@ struct tls_server {
 
 /* tls_server.c: struct tls_library's open(), close(), forget(), sign() and reason() */
 
-struct tls_server *server_open(const struct conf *conf, bool warn, conf_report *report);
+struct tls_server *server_open(
+	const struct conf *conf, enum tls_use use, conf_report *report);
 void server_close(struct tls_server *server);
 void server_forget(struct tls_server *server);
 size_t server_sign(const struct tls_server *server, const struct tls_sign *wanted,
@@ -45,8 +46,17 @@ const char *tls_reason(uint64_t error);
 /* Why OpenSSL's last call failed; forgets it. */
 const char *tls_error(void);
 
+/* tls_memory.c */
+
 /* Before OpenSSL has any memory: what it frees is wiped.  Returns false where it has some. */
-bool server_wipe_freed(void);
+bool memory_start(void);
+
+/* Whether what it asks for is for processes to share that will be forked. */
+void memory_share(bool share);
+
+/* tls_rehearsal.c */
+
+void server_rehearse(struct tls_server *server);
 
 /* certificate.c */
 

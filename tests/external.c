@@ -464,7 +464,7 @@ static bool same_key_other_name(void)
 
 	snprintf(path, sizeof(path), "%s/elsewhere.pem", directory);
 	conf.certificates[0].certificate = path;
-	other = library->open(&conf, false, log_report);
+	other = library->open(&conf, TLS_FOR_ONE, log_report);
 	if (!other)
 		return false;
 	for (how = ONLY_1_2; how <= RETRIED && good; how++) {
@@ -692,7 +692,7 @@ static bool emails(void)
 	size_t i, j;
 
 	conf.tls_client_user = TLS_CLIENT_USER_EMAIL;
-	by_email = library->open(&conf, false, log_report);
+	by_email = library->open(&conf, TLS_FOR_ONE, log_report);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]) && good; i++) {
 		GENERAL_NAMES *also = GENERAL_NAMES_new();
 		X509_NAME *subject = X509_NAME_new();
@@ -1014,9 +1014,9 @@ static bool not_offered(void)
 /* Who has given the keys up makes neither a signature nor the keys of a ticket. */
 static bool forgotten(void)
 {
-	struct tls_server *other = library->open(&server.conf, false, log_report);
-	/* ECDSA */
-	struct tls_sign wanted = {.length = 32};
+	struct tls_server *other = library->open(&server.conf, TLS_FOR_ONE, log_report);
+	/* The first key is an RSA key. */
+	struct tls_sign wanted = {.length = 32, .padding = 1};
 	unsigned char signature[TLS_SIGN_MAX], name[TLS_TICKET_NAME];
 	struct tls_ticket_keys keys;
 	bool good = other && library->sign(other, &wanted, signature) > 0
@@ -1068,7 +1068,7 @@ int main(int argc, char **argv)
 	library = tls_load(why);
 	if (!library || conf_load(&server.conf, &source, log_report) > 0
 		|| sandbox_find_user(&server.user, server.conf.session_user)
-		|| !serve_load_tls(&server, false))
+		|| !serve_load_tls(&server, TLS_FOR_ONE))
 		return 2;
 	printf("1..%zu\n", count);
 	for (i = 0; i < count; i++) {

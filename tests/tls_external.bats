@@ -70,7 +70,7 @@ make_clients() {
 	export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
 	run "$BUILT/external" "$CONF" "$PKI"
 	echo "$output"
-	[ "$status" = 0 ] && grep -q '^ok 16 ' <<<"$output" && ! grep -q '^not ok' <<<"$output"
+	[ "$status" = 0 ] && grep -q '^ok 17 ' <<<"$output" && ! grep -q '^not ok' <<<"$output"
 }
 
 # python: a script over sasl.py, with PORT, TLS_PORT and T; client(NAME, VERSION, STLS).

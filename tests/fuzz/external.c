@@ -259,9 +259,9 @@ static void open_servers(void)
 	conf.certificates[0].certificate = write_pem(directory, "ours", &ours);
 	conf.certificate_count = 1;
 	conf.tls_client_user = TLS_CLIENT_USER_CN;
-	servers[0] = tls_library.open(&conf, false, log_report);
+	servers[0] = tls_library.open(&conf, TLS_FOR_ONE, log_report);
 	conf.tls_client_user = TLS_CLIENT_USER_EMAIL;
-	servers[1] = tls_library.open(&conf, false, log_report);
+	servers[1] = tls_library.open(&conf, TLS_FOR_ONE, log_report);
 	MUST(servers[0] && servers[1]);
 }
 
@@ -271,7 +271,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 	(void)argc, (void)argv;
 	/* Before OpenSSL has any memory. */
-	MUST(server_wipe_freed());
+	MUST(memory_start());
 	RAND_set_rand_method(&same_numbers);
 	ca = make_identity(EVP_EC_gen("P-256"), "ca", NULL, NID_basic_constraints,
 		"critical,CA:true");

@@ -199,11 +199,11 @@ const struct tls_library *tls_load(char *why)
 	return &library;
 }
 
-bool serve_load_tls(struct server *server, bool warn)
+bool serve_load_tls(struct server *server, enum tls_use use)
 {
 	static char loaded;
 
-	(void)warn;
+	(void)use;
 	tls_is_loaded = !tls_is_broken;
 	server->tls = tls_is_loaded ? (void *)&loaded : NULL;
 	return tls_is_loaded;

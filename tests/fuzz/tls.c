@@ -79,7 +79,7 @@ static void open_servers(void)
 			conf.tls_client_ca = asks ? ca_file : NULL;
 			conf.tls_min = only ? TLS_MIN_1_3 : TLS_MIN_1_2;
 			servers[asks][only]
-				= tls_library.open(&conf, false, complain_loudly);
+				= tls_library.open(&conf, TLS_FOR_ONE, complain_loudly);
 			MUST(servers[asks][only]);
 		}
 	}
@@ -666,7 +666,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 	(void)argc, (void)argv;
 	/* Before OpenSSL has any memory. */
-	MUST(server_wipe_freed());
+	MUST(memory_start());
 	RAND_set_rand_method(&same_numbers);
 	ca = make_identity(EVP_EC_gen("P-256"), "ca", NULL, NID_basic_constraints,
 		"critical,CA:true");

@@ -136,6 +136,55 @@ field() {
 	exec 9>&-
 }
 
+# bats test_tags=plain
+@test "an idle session has few pages of its own, with TLS too" {
+	make_certificates
+	configure_tls ec -- 'log stderr' 'plaintext always'
+	start_listening_tls
+	python3 - "$SERVER" "$PORT" 132 "$TLS_PORT" 290 <<-'E'
+		import re, socket, ssl, subprocess, sys, time
+
+		def children(pid):
+		    return subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+
+		def of_its_own(pid):
+		    with open(f"/proc/{pid}/smaps_rollup") as file:
+		        return int(re.search(r"^Private_Dirty: *(\d+)", file.read(), re.M)[1])
+
+		def log_in(port, tls):
+		    connection = socket.create_connection(("127.0.0.1", port))
+		    if tls:
+		        context = ssl.create_default_context()
+		        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+		        connection = context.wrap_socket(connection)
+		    file = connection.makefile("rwb")
+		    for line in b"USER joe", b"PASS secret", b"STAT":
+		        file.write(line + b"\r\n")
+		        file.flush()
+		        assert file.readline().startswith(b"+OK")
+		    return connection, file
+
+		server = int(sys.argv[1])
+		for tls, (port, most) in enumerate(zip(sys.argv[2::2], sys.argv[3::2])):
+		    # The first login makes the index.
+		    log_in(int(port), tls)[0].close()
+		    while children(server):
+		        time.sleep(0.1)
+		    connection, file = log_in(int(port), tls)
+		    [monitor] = children(server)
+		    [session] = children(monitor)
+		    until = time.monotonic() + 10
+		    while (size := of_its_own(monitor) + of_its_own(session)) > int(most) and time.monotonic() < until:
+		        time.sleep(0.1)
+		    print(f"{size} kB")
+		    assert size <= int(most)
+		    file.close()
+		    connection.close()
+		    while children(server):
+		        time.sleep(0.1)
+	E
+}
+
 @test "a mailbox of another user can't be opened: the user's own rights hold" {
 	make_maildir "$T/other"
 	chown -R 47111:47111 "$T/other"
