@@ -121,6 +121,7 @@ bool certificate_load(struct certificate *c, struct tls_secret_key *secret,
 		|| !load_key(c, secret, number,
 			files->key ? files->key : files->certificate, report))
 		return false;
+	c->digest_length = binding_digest(c->leaf, c->digest);
 	if (warn)
 		check_strange(c, files, report);
 	return true;
@@ -157,15 +158,11 @@ static bool is_for(const struct certificate *c, const char *name)
 	return X509_check_host(c->leaf, name, strlen(name), 0, NULL) == 1;
 }
 
-static bool show(SSL *connection, const struct certificate *c)
-{
-	return SSL_use_cert_and_key(connection, c->leaf, c->stand_in, c->chain, 1) == 1;
-}
-
-bool certificate_choose(
-	const struct tls_server *server, SSL *connection, const char *name)
+/* A bit for each certificate that goes with the name. */
+static uint32_t choose(const struct tls_server *server, const char *name)
 {
 	bool named = false, has_rsa = false, has_ec = false;
+	uint32_t chosen = 0;
 	size_t i;
 
 	for (i = 0; name && i < server->count && !named; i++)
@@ -177,9 +174,47 @@ bool certificate_choose(
 
 		if (*has || !(named ? is_for(c, name) : is_default(server, i)))
 			continue;
-		if (!show(connection, c))
-			return false;
+		chosen |= UINT32_C(1) << i;
 		*has = true;
+	}
+	return chosen;
+}
+
+bool certificate_show(struct tls_server *server)
+{
+	size_t i;
+
+	server->shown = choose(server, NULL);
+	for (i = 0; i < server->count; i++) {
+		const struct certificate *c = &server->certificates[i];
+
+		if ((server->shown & UINT32_C(1) << i)
+			&& SSL_CTX_use_cert_and_key(
+				   server->context, c->leaf, c->stand_in, c->chain, 1)
+				!= 1)
+			return false;
+	}
+	return true;
+}
+
+bool certificate_choose(
+	const struct tls_server *server, SSL *connection, const char *name)
+{
+	uint32_t chosen = choose(server, name);
+	size_t i;
+
+	/* What connections have anyway costs nothing. */
+	if (chosen == server->shown)
+		return true;
+	SSL_certs_clear(connection);
+	for (i = 0; i < server->count; i++) {
+		const struct certificate *c = &server->certificates[i];
+
+		if ((chosen & UINT32_C(1) << i)
+			&& SSL_use_cert_and_key(
+				   connection, c->leaf, c->stand_in, c->chain, 1)
+				!= 1)
+			return false;
 	}
 	return true;
 }

@@ -223,13 +223,18 @@ static bool handle_try(struct monitor *m, struct request *request)
 static bool hello(struct monitor *m)
 {
 	struct reply reply = {.status = REPLY_OK};
+	bool sent;
 
 	reply.hello.methods = m->offers;
 	reply.hello.challenges = m->challenges;
 	reply.hello.least = m->users.least;
 	reply.hello.most = m->users.most;
 	memcpy(reply.hello.timestamp, m->timestamp, sizeof(m->timestamp));
-	return reply_send(m->session, &reply, -1) == 0;
+	if (m->secure)
+		monitor_ticket(m, true, &reply.hello.ticket);
+	sent = reply_send(m->session, &reply, -1) == 0;
+	explicit_bzero(&reply.hello.ticket, sizeof(reply.hello.ticket));
+	return sent;
 }
 
 /* Whether another session has been let in: then this one ends as if its client had gone, and

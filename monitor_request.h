@@ -26,6 +26,9 @@ bool monitor_reply(struct monitor *m, enum reply_status status);
 /* The session has asked for what it may not have: false. */
 bool monitor_violation(struct monitor *m);
 
+/* What seals a new ticket, or opens the one that has this name.  Wipe it. */
+void monitor_ticket(const struct monitor *m, bool fresh, struct reply_ticket *ticket);
+
 /* How long a session may take to do what it must do at once, in seconds. */
 #define MONITOR_PATIENCE 5
 

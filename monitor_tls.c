@@ -42,18 +42,24 @@ bool handle_sign(struct monitor *m, struct request *request)
 	return reply_send(m->session, &reply, -1) == 0;
 }
 
+void monitor_ticket(const struct monitor *m, bool fresh, struct reply_ticket *ticket)
+{
+	char why[LOG_LINE_MAX];
+
+	ticket->found = tls_load(why)->ticket(
+		m->server->tls, fresh, ticket->name, &ticket->keys);
+}
+
 bool handle_ticket(struct monitor *m, struct request *request)
 {
 	struct reply reply = {.status = REPLY_OK};
-	char why[LOG_LINE_MAX];
 	bool sent;
 
 	if (!m->secure || m->tickets == 0)
 		return monitor_violation(m);
 	m->tickets--;
 	memcpy(reply.ticket.name, request->ticket.name, TLS_TICKET_NAME);
-	reply.ticket.found = tls_load(why)->ticket(m->server->tls,
-		request->ticket.fresh != 0, reply.ticket.name, &reply.ticket.keys);
+	monitor_ticket(m, request->ticket.fresh != 0, &reply.ticket);
 	sent = reply_send(m->session, &reply, -1) == 0;
 	explicit_bzero(&reply, sizeof(reply));
 	return sent;

@@ -130,6 +130,12 @@ enum reply_status {
 	REPLY_CHANGED      /* open: not the message that was counted */
 };
 
+struct reply_ticket {
+	uint32_t found; /* enum tls_ticket */
+	unsigned char name[TLS_TICKET_NAME];
+	struct tls_ticket_keys keys;
+};
+
 struct reply {
 	uint32_t status;
 	union {
@@ -138,6 +144,8 @@ struct reply {
 			uint32_t challenges;      /* that may still be asked for */
 			struct terms least, most; /* of all users */
 			char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */
+			/* What the first ticket is sealed with: each handshake gives one. */
+			struct reply_ticket ticket;
 		} hello;
 		char challenge[AUTH_TIMESTAMP_MAX];
 		struct {
@@ -148,11 +156,7 @@ struct reply {
 			uint32_t length; /* 0: there is none */
 			unsigned char signature[TLS_SIGN_MAX];
 		} sign;
-		struct {
-			uint32_t found; /* enum tls_ticket */
-			unsigned char name[TLS_TICKET_NAME];
-			struct tls_ticket_keys keys;
-		} ticket;
+		struct reply_ticket ticket;
 		struct { /* login, proof, token: the index's descriptor too */
 			uint64_t messages, octets;
 			unsigned char signature[DIGEST_MAX];

@@ -53,27 +53,38 @@ static size_t sign(void *owner, const struct tls_sign *wanted, unsigned char *ou
 	return reply.sign.length;
 }
 
+static enum tls_ticket use_ticket(struct reply_ticket *ticket,
+	unsigned char name[TLS_TICKET_NAME], struct tls_ticket_keys *keys)
+{
+	enum tls_ticket found = TLS_TICKET_UNKNOWN;
+
+	if (ticket->found <= TLS_TICKET_GOOD) {
+		found = ticket->found;
+		memcpy(name, ticket->name, TLS_TICKET_NAME);
+		*keys = ticket->keys;
+	}
+	explicit_bzero(ticket, sizeof(*ticket));
+	return found;
+}
+
 static enum tls_ticket ticket(void *owner, bool fresh,
 	unsigned char name[TLS_TICKET_NAME], struct tls_ticket_keys *keys)
 {
+	struct session *s = owner;
 	struct request request = {.kind = REQUEST_TICKET, .ticket.fresh = fresh};
 	struct reply reply;
-	enum tls_ticket found = TLS_TICKET_UNKNOWN;
 	static unsigned shown;
 
+	if (fresh && s->ticket.found != TLS_TICKET_UNKNOWN)
+		return use_ticket(&s->ticket, name, keys);
 	/* A client may show any number of tickets. */
 	if (!fresh && ++shown >= TLS_TICKETS)
 		return TLS_TICKET_UNKNOWN;
 	if (!fresh)
 		memcpy(request.ticket.name, name, TLS_TICKET_NAME);
-	if (ask_monitor(owner, &request, &reply)
-		&& reply.ticket.found <= TLS_TICKET_GOOD) {
-		found = reply.ticket.found;
-		memcpy(name, reply.ticket.name, TLS_TICKET_NAME);
-		*keys = reply.ticket.keys;
-	}
-	explicit_bzero(&reply, sizeof(reply));
-	return found;
+	if (!ask_monitor(s, &request, &reply))
+		return TLS_TICKET_UNKNOWN;
+	return use_ticket(&reply.ticket, name, keys);
 }
 
 bool secure_start(struct session *s, struct tls_server *server)
@@ -93,6 +104,7 @@ bool secure_start(struct session *s, struct tls_server *server)
 		return false;
 	}
 	s->secure = wire_secure(&s->wire, library, tls);
+	explicit_bzero(&s->ticket, sizeof(s->ticket));
 	if (s->wire.state != WIRE_OPEN) {
 		s->end = end_of_wire(s->wire.state);
 		return false;

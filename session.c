@@ -288,6 +288,8 @@ void session_run(const struct session_start *start)
 	s.most = hello.hello.most;
 	s.delays = s.most.login_delay > 0;
 	memcpy(s.timestamp, hello.hello.timestamp, sizeof(s.timestamp) - 1);
+	s.ticket = hello.hello.ticket;
+	explicit_bzero(&hello.hello.ticket, sizeof(hello.hello.ticket));
 	if (!start->tls || secure_start(&s, start->tls)) {
 		if (!start->after_stls)
 			greet(&s);

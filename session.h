@@ -36,6 +36,7 @@ struct session {
 	enum session_state state;
 	bool secure;                        /* TLS is on */
 	struct tls_hooks hooks;             /* what it calls */
+	struct reply_ticket ticket;         /* for the first one that it gives */
 	enum request_end end;               /* why it ended, once it has */
 	unsigned methods;                   /* auth_offers() */
 	char timestamp[AUTH_TIMESTAMP_MAX]; /* empty: no APOP */

@@ -19,15 +19,13 @@ static size_t exporter(SSL *ssl, unsigned char out[TLS_BINDING_MAX])
 		: 0;
 }
 
-/* RFC 5929 s.4.1: by the digest of the certificate's signature, or a better one. */
-static unsigned digest_certificate(
-	const X509 *certificate, unsigned char out[TLS_BINDING_MAX])
+/* By the digest of the certificate's signature, or a better one. */
+unsigned binding_digest(const X509 *certificate, unsigned char out[TLS_BINDING_MAX])
 {
 	unsigned length = 0;
 	int nid = NID_undef;
 
-	if (!certificate
-		|| !X509_get_signature_info((X509 *)certificate, &nid, NULL, NULL, NULL))
+	if (!X509_get_signature_info((X509 *)certificate, &nid, NULL, NULL, NULL))
 		return 0;
 	if (nid == NID_md5 || nid == NID_sha1)
 		nid = NID_sha256;
@@ -37,27 +35,44 @@ static unsigned digest_certificate(
 	return length;
 }
 
+/* The certificate that the client has been shown. */
+static const struct certificate *shown(SSL *ssl)
+{
+	const struct tls_server *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const X509 *leaf = SSL_get_certificate(ssl);
+	size_t i;
+
+	for (i = 0; i < server->count; i++) {
+		if (server->certificates[i].leaf == leaf)
+			return &server->certificates[i];
+	}
+	return NULL;
+}
+
 /* Who comes back with a ticket is shown no certificate: the ticket holds the digest of the one that
  * was shown with it. */
 int binding_note(SSL *ssl, void *argument)
 {
-	unsigned char out[TLS_BINDING_MAX];
-	unsigned length;
+	const struct certificate *c = SSL_session_reused(ssl) ? NULL : shown(ssl);
 
 	(void)argument;
-	if (SSL_session_reused(ssl))
-		return 1;
-	length = digest_certificate(SSL_get_certificate(ssl), out);
-	return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), out, length);
+	return !c
+		|| SSL_SESSION_set1_ticket_appdata(
+			SSL_get_session(ssl), c->digest, c->digest_length);
 }
 
 static size_t end_point(SSL *ssl, unsigned char out[TLS_BINDING_MAX])
 {
+	const struct certificate *c;
 	void *noted;
 	size_t length = 0;
 
-	if (!SSL_session_reused(ssl))
-		return digest_certificate(SSL_get_certificate(ssl), out);
+	if (!SSL_session_reused(ssl)) {
+		c = shown(ssl);
+		if (c)
+			memcpy(out, c->digest, c->digest_length);
+		return c ? c->digest_length : 0;
+	}
 	if (SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &noted, &length) != 1
 		|| length > TLS_BINDING_MAX)
 		return 0;

@@ -136,7 +136,10 @@ static bool keep(struct tls_secret_key *secret, const struct key *key)
 		memcpy(secret->der, der, secret->length);
 	}
 	OPENSSL_clear_free(der, length > 0 ? (size_t)length : 0);
-	return secret->length > 0;
+	if (key->ec)
+		secret->scalar_length = EC_KEY_priv2oct(
+			key->ec, secret->scalar, sizeof(secret->scalar));
+	return secret->length > 0 && (key->rsa || secret->scalar_length > 0);
 }
 
 /* Stand-ins. */
@@ -274,14 +277,18 @@ static size_t rsa_sign(const struct tls_secret_key *secret, const struct tls_sig
 	return size > 0 ? (size_t)size : 0;
 }
 
-static size_t ec_sign(const struct tls_secret_key *secret, const struct tls_sign *wanted,
-	unsigned char *out)
+/* Not from the DER: what OpenSSL has of the curve is there already. */
+static size_t ec_sign(const EVP_PKEY *stand_in, const struct tls_secret_key *secret,
+	const struct tls_sign *wanted, unsigned char *out)
 {
-	const unsigned char *der = secret->der;
-	EC_KEY *ec = d2i_ECPrivateKey(NULL, &der, (long)secret->length);
+	EC_KEY *ec = EC_KEY_new();
 	unsigned size = 0;
 
-	if (!ec || !ECDSA_sign(0, wanted->data, (int)wanted->length, out, &size, ec))
+	if (!ec
+		|| !EC_KEY_set_group(
+			ec, EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(stand_in)))
+		|| !EC_KEY_oct2priv(ec, secret->scalar, secret->scalar_length)
+		|| !ECDSA_sign(0, wanted->data, (int)wanted->length, out, &size, ec))
 		size = 0;
 	EC_KEY_free(ec);
 	return size;
@@ -293,9 +300,9 @@ size_t key_sign(const EVP_PKEY *stand_in, const struct tls_secret_key *secret,
 	size_t size = 0;
 
 	if (wanted->length <= sizeof(wanted->data))
-		size = (EVP_PKEY_get_base_id(stand_in) == EVP_PKEY_RSA
-				? rsa_sign
-				: ec_sign)(secret, wanted, out);
+		size = EVP_PKEY_get_base_id(stand_in) == EVP_PKEY_RSA
+			? rsa_sign(secret, wanted, out)
+			: ec_sign(stand_in, secret, wanted, out);
 	ERR_clear_error();
 	return size;
 }

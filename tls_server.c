@@ -8,16 +8,27 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20" /* of TLS 1.2: RFC 9325 s.4.2 */
 #define GROUPS "X25519:P-256:P-384:P-521"
 #define TICKET_SECONDS 86400
 
+#define STACK_USED 65536
+
+/* What functions that were called before this one have left on the stack: nearest pages are wiped, the others
+ * dropped.  (To wipe all of them would touch them all.) */
 __attribute__((noinline)) static void wipe_stack(void)
 {
-	unsigned char area[65536];
+	unsigned char area[STACK_USED];
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t start = ((uintptr_t)area + page - 1) / page * page;
+	uintptr_t end = ((uintptr_t)area + sizeof(area)) / page * page;
 
-	explicit_bzero(area, sizeof(area));
+	if (start >= end || madvise((void *)start, end - start, MADV_DONTNEED) < 0)
+		explicit_bzero(area, sizeof(area));
+	else
+		explicit_bzero((void *)end, (uintptr_t)area + sizeof(area) - end);
 }
 
 const char *tls_reason(uint64_t error)
@@ -128,7 +139,9 @@ static bool set_up(struct tls_server *server, const struct conf *conf)
 	SSL_CTX_set_timeout(context, TICKET_SECONDS);
 	SSL_CTX_set_num_tickets(context, 1);
 	SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
+	SSL_CTX_set_app_data(context, server);
 	SSL_CTX_set_cert_cb(context, choose_certificate, server);
+	ticket_start(server);
 	return SSL_CTX_set_min_proto_version(context, least) == 1
 		&& SSL_CTX_set_cipher_list(context, CIPHERS) == 1
 		&& SSL_CTX_set1_groups_list(context, GROUPS) == 1
@@ -137,7 +150,7 @@ static bool set_up(struct tls_server *server, const struct conf *conf)
 		== 1
 		&& SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_callback) == 1
 		&& SSL_CTX_set_session_ticket_cb(context, binding_note, NULL, NULL) == 1
-		&& ticket_start(server) && set_client_user(server, conf->tls_client_user);
+		&& set_client_user(server, conf->tls_client_user);
 }
 
 /* Some certificates are sound and yet too weak to be shown: OpenSSL's security level. */
@@ -214,11 +227,18 @@ static struct tls_secrets *make_secrets(void)
 	return secrets;
 }
 
-static bool open_all(struct tls_server *server, const struct conf *conf, enum tls_use use,
-	conf_report *report)
+static bool failed(conf_report *report)
 {
 	char text[LOG_LINE_MAX];
 
+	snprintf(text, sizeof(text), "TLS: %s", tls_error());
+	report(text);
+	return false;
+}
+
+static bool open_all(struct tls_server *server, const struct conf *conf, enum tls_use use,
+	conf_report *report)
+{
 	server->secrets = make_secrets();
 	/* gmtime(3), by which certificates are judged, looks for /etc/localtime once. */
 	tzset();
@@ -229,14 +249,14 @@ static bool open_all(struct tls_server *server, const struct conf *conf, enum tl
 	}
 	if (server->context && !load_certificates(server, conf, use, report))
 		return false;
-	if (!server->context || !set_up(server, conf)) {
-		snprintf(text, sizeof(text), "TLS: %s", tls_error());
-		report(text);
+	if (!server->context || !set_up(server, conf))
+		return failed(report);
+	if (!can_be_shown(server, conf, report))
 		return false;
-	}
-	return can_be_shown(server, conf, report)
-		&& (!conf->tls_client_ca
-			|| set_client_ca(server->context, conf->tls_client_ca, report));
+	if (!certificate_show(server))
+		return failed(report);
+	return !conf->tls_client_ca
+		|| set_client_ca(server->context, conf->tls_client_ca, report);
 }
 
 struct tls_server *server_open(

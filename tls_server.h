@@ -11,6 +11,8 @@ struct certificate {
 	X509 *leaf;
 	STACK_OF(X509) * chain;
 	EVP_PKEY *stand_in;
+	unsigned char digest[TLS_BINDING_MAX]; /* binding_digest() */
+	unsigned digest_length;
 };
 
 /* What is secret: in pages of its own, which go all at once (server_forget), so that a process pays nothing
@@ -22,6 +24,8 @@ struct tls_secrets {
 	struct tls_secret_key {
 		size_t length;
 		unsigned char der[4096];
+		size_t scalar_length; /* of an ECDSA key's number; P-521 has 66 octets */
+		unsigned char scalar[66];
 	} keys[CONF_CERTIFICATES_MAX];
 };
 
@@ -29,6 +33,7 @@ struct tls_server {
 	SSL_CTX *context;
 	struct certificate certificates[CONF_CERTIFICATES_MAX];
 	size_t count;
+	uint32_t shown; /* those that a connection has from the start: a bit for each */
 	struct tls_secrets *secrets;
 	enum tls_client_user client_user;
 };
@@ -66,8 +71,12 @@ bool certificate_load(struct certificate *c, struct tls_secret_key *secret,
 	conf_report *report);
 void certificate_free(struct certificate *c);
 
-/* Gives a connection the certificates for `name`, one for each kind of key; for NULL, or a
- * name that none is for, the first one and its like.  Returns false where it can't. */
+/* Gives connections the first certificate and its like, one for each kind of key.  Returns false where it
+ * can't. */
+bool certificate_show(struct tls_server *server);
+
+/* Gives a connection the certificates for `name`, likewise; for NULL, or a name that none is for, the
+ * first one and its like.  Returns false where it can't. */
 bool certificate_choose(
 	const struct tls_server *server, SSL *connection, const char *name);
 
@@ -87,7 +96,7 @@ size_t key_sign(const EVP_PKEY *stand_in, const struct tls_secret_key *secret,
 
 /* tls_ticket.c */
 
-bool ticket_start(struct tls_server *server);
+void ticket_start(struct tls_server *server);
 enum tls_ticket ticket_keys(const struct tls_server *server, bool fresh,
 	unsigned char name[TLS_TICKET_NAME], struct tls_ticket_keys *keys);
 
@@ -99,6 +108,9 @@ int ticket_callback(SSL *connection, unsigned char *name, unsigned char *iv,
 
 /* Returns the length of the binding of that type (the name that SCRAM has for it), or 0. */
 size_t binding_make(SSL *ssl, const char *type, unsigned char out[TLS_BINDING_MAX]);
+
+/* RFC 5929 s.4.1.  Returns the digest's length, or 0. */
+unsigned binding_digest(const X509 *certificate, unsigned char out[TLS_BINDING_MAX]);
 
 /* OpenSSL's callback for a new ticket: SSL_CTX_set_session_ticket_cb(3). */
 int binding_note(SSL *ssl, void *argument);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -122,12 +123,14 @@ static enum users_index_state look_at(struct users_index_header *header, int fd,
 								  : USERS_INDEX_STALE;
 }
 
-/* It stands beside the file itself, not beside a link to it. */
+/* It stands beside the file itself, not beside a link to it; and realpath(3) asks for each directory. */
 static int open_beside(const char *file)
 {
 	char path[PATH_MAX + sizeof(USERS_INDEX_SUFFIX)];
 
-	if (!realpath(file, path))
+	if (readlink(file, path, 1) < 0)
+		snprintf(path, PATH_MAX, "%s", file);
+	else if (!realpath(file, path))
 		return -1;
 	strcat(path, USERS_INDEX_SUFFIX);
 	return open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
