@@ -59,6 +59,37 @@ told() {
 }
 
 # bats test_tags=calls
+@test "a handshake asks the monitor once: for the signature, or for what opens the ticket" {
+	make_certificates
+	configure_tls ec -- 'plaintext always'
+	python3 - "$POP3D" "$CONF" "$T" 2>>"$LOG" <<-'E'
+		import glob, socket, ssl, subprocess, sys
+		context = ssl.create_default_context()
+		context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+		ticket = None
+		for resumed in False, True:
+		    ours, theirs = socket.socketpair()
+		    trace = f"{sys.argv[3]}/{resumed}"
+		    process = subprocess.Popen(["strace", "-ff", "-o", trace, sys.argv[1], "-T", "-f", sys.argv[2]], stdin=theirs, stdout=theirs)
+		    theirs.close()
+		    connection = context.wrap_socket(ours, session=ticket)
+		    file = connection.makefile("rwb")
+		    assert file.readline().startswith(b"+OK")
+		    for line in b"USER joe", b"PASS secret", b"QUIT":
+		        file.write(line + b"\r\n")
+		        file.flush()
+		        assert file.readline().startswith(b"+OK"), line
+		    assert connection.session_reused == resumed
+		    ticket = connection.session
+		    process.wait()
+		    [session] = [calls for calls in (open(name).read() for name in glob.glob(f"{trace}.*")) if "execve(" not in calls]
+		    answers = [call for call in session.splitlines() if call.startswith("recvmsg(")]
+		    # What comes first, this one, and those to PASS and QUIT.
+		    assert len(answers) == 4, answers
+	E
+}
+
+# bats test_tags=calls
 @test "who asks for one message here and one there has none opened that was not asked for" {
 	numbered_messages 200
 	trace < <(for n in 5 100 7 9 11 12 200 199 198 1 1; do echo "RETR $n"; done)
