@@ -326,8 +326,8 @@ static enum maildrop_status open_locked(struct maildrop *m, const char *path, ch
 
 void maildrop_none(struct maildrop *m)
 {
-	memset(m, 0, offsetof(struct maildrop, index));
 	index_none(&m->index);
+	memset((char *)m + sizeof(m->index), 0, sizeof(*m) - sizeof(m->index));
 	m->dir = m->cur = m->new = m->lock = -1;
 }
 

@@ -10,7 +10,7 @@
 #define MAILDROP_LOCK_FILE "pop3d.lock"
 
 struct maildrop {
-	struct index index;
+	struct index index;      /* first: see session.h */
 	int dir, cur, new, lock; /* -1: not open, or not there */
 	int lock_errno;          /* why there is no lock file */
 	bool lock_is_new;        /* nobody has ever logged in */
