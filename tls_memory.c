@@ -15,11 +15,15 @@
 #define UNIT 16
 #define LARGEST 16384
 
+/* What has been freed begins with what was before. */
+struct freed {
+	struct freed *before;
+};
+
 static struct area {
 	size_t size;
-	char *start, *next; /* NULL: not there yet */
-	void *freed[LARGEST
-		/ UNIT]; /* by units: the last, which begins with the one before */
+	char *start, *next;                  /* NULL: not there yet */
+	struct freed *freed[LARGEST / UNIT]; /* by units: the last */
 } read_only = {.size = 1 << 20}, written = {.size = 256 << 10};
 
 static bool sharing;
@@ -79,14 +83,15 @@ static size_t *length_of(void *memory)
 static void *take(struct area *area, size_t length)
 {
 	size_t units = (length + sizeof(size_t) + UNIT - 1) / UNIT;
+	struct freed *freed;
 	char *memory;
 
-	if (units >= LARGEST / UNIT)
+	if (length > LARGEST - 2 * UNIT)
 		return NULL;
-	memory = area->freed[units];
-	if (memory) {
-		memcpy(&area->freed[units], memory, sizeof(void *));
-		return memory;
+	freed = area->freed[units];
+	if (freed) {
+		area->freed[units] = freed->before;
+		return freed;
 	}
 	if (!area->start) {
 		void *start = mmap(NULL, area->size, PROT_READ | PROT_WRITE,
@@ -131,7 +136,7 @@ static void give(void *memory, const char *file, int line)
 	if (area) {
 		size_t units = (*length_of(memory) + sizeof(size_t)) / UNIT;
 
-		memcpy(memory, &area->freed[units], sizeof(void *));
+		((struct freed *)memory)->before = area->freed[units];
 		area->freed[units] = memory;
 	} else {
 		free(memory);

@@ -22,13 +22,13 @@ __attribute__((noinline)) static void wipe_stack(void)
 {
 	unsigned char area[STACK_USED];
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	uintptr_t start = ((uintptr_t)area + page - 1) / page * page;
-	uintptr_t end = ((uintptr_t)area + sizeof(area)) / page * page;
+	uintptr_t start = ((uintptr_t)&area + page - 1) / page * page;
+	uintptr_t end = ((uintptr_t)&area + sizeof(area)) / page * page;
 
 	if (start >= end || madvise((void *)start, end - start, MADV_DONTNEED) < 0)
 		explicit_bzero(area, sizeof(area));
 	else
-		explicit_bzero((void *)end, (uintptr_t)area + sizeof(area) - end);
+		explicit_bzero((void *)end, (uintptr_t)&area + sizeof(area) - end);
 }
 
 const char *tls_reason(uint64_t error)
