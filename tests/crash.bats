@@ -123,7 +123,7 @@ kill_one() {
 		[ -z "$output" ]
 		exec 9>&-
 		[ "$(messages_left)" = 5 ]
-		if [ "$victim" = session ]; then grep -q 'end .*reason=signal-9' "$T/listening"; fi
+		if [ "$victim" = session ]; then wait_for grep -q 'end .*reason=signal-9' "$T/listening"; fi
 		check_left
 		stop_listening
 	done

@@ -249,6 +249,11 @@ start_listening() {
 	PORT=$(sed -n 's/.*listening address=.* port=//p' "$T/listening" | head -n 1)
 }
 
+# Each session of SERVER has ended, and said so in the log: a client sees the end of its connection before.
+no_sessions() {
+	[ -z "$(pgrep -P "$SERVER")" ]
+}
+
 # start_listening_tls [ARGUMENT...]: likewise, with TLS_PORT beside PORT.
 start_listening_tls() {
 	start_listening -l 127.0.0.1:0,tls "$@"

@@ -101,7 +101,7 @@ teardown() {
 	run cat <&9
 	[ -z "$output" ]
 	exec 9>&-
-	grep -qE 'reason=timeout .*seconds=([6-9]|1[01])[0-9]\.' "$T/listening"
+	wait_for grep -qE 'reason=timeout .*seconds=([6-9]|1[01])[0-9]\.' "$T/listening"
 }
 
 # bats test_tags=clock
@@ -189,8 +189,7 @@ teardown() {
 		    turned_away += said.startswith(b"-ERR [SYS/TEMP] ")
 		assert (greeted, turned_away) == (60, 40), (greeted, turned_away)
 	E
-	no_children() { [ -z "$(pgrep -P "$SERVER")" ]; }
-	wait_for no_children
+	wait_for no_sessions
 	"$TESTS/talk" --connect "127.0.0.1:$PORT" <<-'E'
 		A: joe secret
 		S~ \+OK .*
@@ -204,8 +203,7 @@ teardown() {
 	descriptors() { find "/proc/$SERVER/fd" -type l | wc -l; }
 	before=$(descriptors)
 	for _ in {1..100}; do is_connectable "$PORT"; done
-	no_children() { [ -z "$(pgrep -P "$SERVER")" ]; }
-	wait_for no_children
+	wait_for no_sessions
 	[ "$(descriptors)" = "$before" ]
 }
 

@@ -397,6 +397,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		assert Scram(c, "SCRAM-SHA-1", "joe", "secret").first() == b"-ERR Too many tries"
 		c.quit()
 	P
+	wait_for no_sessions
 	grep -q 'login-failed .*user=joe method=SCRAM-SHA-256 reason=proof' "$T/listening"
 	run ! grep -q violation "$T/listening"
 }
@@ -421,6 +422,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		assert Scram(c, "SCRAM-SHA-256", "joe", "secret").run().startswith(b"+OK")
 		c.quit()
 	P
+	wait_for no_sessions
 	run ! grep -q violation "$T/listening"
 }
 
@@ -511,6 +513,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		assert Scram(c, "SCRAM-SHA-256", "joe", "secret").run().startswith(b"+OK")
 		c.quit()
 	P
+	wait_for no_sessions
 	grep -q 'login .*user=joe method=SCRAM-SHA-256-PLUS tls=1.3' "$T/listening"
 	run ! grep -q violation "$T/listening"
 }
@@ -596,7 +599,8 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		c.quit()
 	P
 	# Who asks and does not answer stands in the log.
-	wait_for grep -q 'login-failed address=127.0.0.1 user=nobody method=SCRAM-SHA-1 reason=unanswered' "$T/listening"
+	wait_for no_sessions
+	grep -q 'login-failed address=127.0.0.1 user=nobody method=SCRAM-SHA-1 reason=unanswered' "$T/listening"
 	[ "$(grep -c 'reason=unanswered' "$T/listening")" = 12 ]
 }
 
@@ -626,6 +630,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		assert c.say(b"AUTH PLAIN " + b64("\0joe\0secret")).startswith(b"+OK")
 		c.quit()
 	P
+	wait_for no_sessions
 	run ! grep -q violation "$T/listening"
 }
 
@@ -641,6 +646,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		    assert c.say(b"AUTH PLAIN " + b64(response)) == malformed, response
 		c.quit()
 	P
+	wait_for no_sessions
 	run ! grep -q login-failed "$T/listening"
 }
 
@@ -688,6 +694,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		assert b"[AUTH]" in c.say(b"AUTH PLAIN " + b64("\0joe\0wrong"))
 		assert c.line() == b""
 	P
+	wait_for no_sessions
 	grep -q 'end .*reason=denied' "$T/listening"
 }
 
@@ -781,6 +788,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 		    assert b"[AUTH]" in c.say(b"AUTH PLAIN " + b64(b"\0joe\0" + password))
 		    c.quit()
 	P
+	wait_for no_sessions
 	run ! grep -q violation "$T/listening"
 }
 

@@ -346,8 +346,7 @@ time.sleep(60)' "$PORT" 3>&- &
 		C: QUIT
 		S~ \+OK .*
 	E
-	no_children() { [ -z "$(pgrep -P "$SERVER")" ]; }
-	wait_for no_children
+	wait_for no_sessions
 }
 
 @test "a session is two processes, the session under the monitor" {

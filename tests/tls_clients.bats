@@ -74,5 +74,6 @@ empties() {
 		run ! "with_$client" "$PORT" "$T/got"
 	done
 	[ "$(messages_left)" = 8 ] && [ -z "$(ls "$T/got")" ]
+	wait_for no_sessions
 	run ! grep -q 'login ' "$T/listening"
 }

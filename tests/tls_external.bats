@@ -126,6 +126,7 @@ s_client() {
 		assert c.say(b"AUTH EXTERNAL =") == b"-ERR That mechanism needs TLS"
 		c.quit()
 	P
+	wait_for no_sessions
 	run ! grep -q violation "$T/listening"
 }
 
@@ -172,6 +173,7 @@ s_client() {
 		            assert c.say(b"STAT") == b"+OK 3 124"
 		            c.quit()
 	P
+	wait_for no_sessions
 	[ "$(grep -c 'login address=127.0.0.1 user=joe method=EXTERNAL tls=1.2 messages=3' "$T/listening")" = 8 ]
 	[ "$(grep -c 'login address=127.0.0.1 user=joe method=EXTERNAL tls=1.3 messages=3' "$T/listening")" = 8 ]
 	run ! grep -qE 'violation|refused|signal|lost' "$T/listening"
@@ -228,6 +230,7 @@ s_client() {
 		    assert c.say(b"AUTH EXTERNAL " + b64(text)) == DENIED
 		assert c.line() == b""
 	P
+	wait_for no_sessions
 	[ "$(grep -c 'login-failed address=127.0.0.1 user=ann method=EXTERNAL reason=certificate' "$T/listening")" = 3 ]
 	[ "$(grep -c 'end .*reason=denied' "$T/listening")" = 1 ]
 	run ! grep -q violation "$T/listening"
@@ -348,7 +351,7 @@ s_client() {
 		[ "$(pgrep -c -P "$(pgrep -P "$SERVER")")" = 1 ]
 		printf 'QUIT\r\n' >&9
 		exec 9>&-
-		wait_for eval '[ "$(pgrep -c -P "$SERVER")" = 0 ]'
+		wait_for no_sessions
 	done
 	[ "$(grep -c 'end .*reason=quit' "$T/listening")" = 2 ]
 }

@@ -46,5 +46,5 @@ while True:
 		kill %1 %2' takeover "$POP3D" "$CONF" "$T" 3>&-
 	grep -q '^-ERR \[IN-USE\] Another session has had the maildrop for [0-9]* seconds' "$T/first"
 	grep -q '^+OK 3 124' "$T/second"
-	grep -q 'reason=takeover .* deleted=0 ' "$T/listening"
+	wait_for grep -q 'reason=takeover .* deleted=0 ' "$T/listening"
 }

@@ -164,8 +164,7 @@ keys() {
 	PORT=$(free_port)
 	super tcpserver -HRl0 127.0.0.1 "$PORT" "$POP3D" -T -f "$CONF"
 	SERVER=${PIDS##* }
-	gone() { ! pgrep -P "$SERVER" >/dev/null; }
-	wait_for gone
+	wait_for no_sessions
 	keys <<-'E'
 		client = Client(server, port, True)
 		assert found_in(client.monitor, pieces) > 0
@@ -183,8 +182,7 @@ keys() {
 	PORT=$(free_port)
 	super tcpserver -HRl0 127.0.0.1 "$PORT" "$POP3D" -f "$CONF"
 	SERVER=${PIDS##* }
-	gone() { ! pgrep -P "$SERVER" >/dev/null; }
-	wait_for gone
+	wait_for no_sessions
 	keys <<-'E'
 		client = Client(server, port)
 		assert found_in(client.monitor, pieces) == 0
