@@ -79,6 +79,7 @@ $(O)/fault.so: tests/fault.c
 	@mkdir -p $(O)
 	$(CC) -shared -fPIC $(FAULT_CFLAGS) -o $@ $< -ldl
 
+$(O)/monitor: tests/asked.c tests/asked.h
 $(O)/monitor $(O)/unit: $(O)/%: tests/%.c $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
 		$(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(POP3D_LDLIBS) $(LDLIBS)
@@ -87,9 +88,10 @@ $(O)/lookup: tests/lookup.c $(PASSWD_SHARED:%=$(O)/%)
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
 		$(LDFLAGS) -o $@ tests/lookup.c $(PASSWD_SHARED:%=$(O)/%) -lcrypt -lmd -ldl $(LDLIBS)
 
-$(O)/external: tests/external.c tests/monitor.c tls_handshake.c $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
+$(O)/external: tls_handshake.c
+$(O)/external $(O)/external_asked: $(O)/%: tests/%.c tests/shaken.c tests/asked.c tests/shaken.h tests/asked.h $(filter-out $(O)/pop3d.o,$(OBJECTS:%=$(O)/%))
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -I. $(HARDEN_LDFLAGS) \
-		$(LDFLAGS) -o $@ tests/external.c $(filter %.o,$^) $(POP3D_LDLIBS) -lssl -lcrypto $(LDLIBS)
+		$(LDFLAGS) -o $@ $(filter-out tls_handshake.c,$(filter %.c %.o,$^)) $(POP3D_LDLIBS) -lssl -lcrypto $(LDLIBS)
 
 # The same, with orders to break out: proof.h.
 $(O)/proof/pop3d: $(OBJECTS:%.o=%.c) proof.c $(wildcard *.h) Makefile
@@ -101,7 +103,7 @@ $(O)/filter: tests/filter.c seccomp.c seccomp.h
 $(O)/without: tests/without.c
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
-TESTED = $(O)/fault.so $(O)/filter $(O)/lookup $(O)/unit $(O)/monitor $(O)/external $(O)/proof/pop3d $(O)/without
+TESTED = $(O)/fault.so $(O)/filter $(O)/lookup $(O)/unit $(O)/monitor $(O)/external $(O)/external_asked $(O)/proof/pop3d $(O)/without
 tested: all $(TESTED)
 
 # The suite, over $(O)/pop3d.  JOBS tests run at a time.
@@ -158,6 +160,6 @@ format:
 
 clean:
 	rm -rf build proof
-	rm -f *.o *.d pop3d pop3passwd tls.so fault.so filter lookup unit monitor external without
+	rm -f *.o *.d pop3d pop3passwd tls.so fault.so filter lookup unit monitor external external_asked without
 
 .PHONY: all tested check bench install uninstall dist format clean

@@ -1,5 +1,5 @@
 # EXTERNAL (RFC 4422 appendix A, RFC 5034) over client certificates.  What can be forged is in
-# external.c.
+# external.c and external_asked.c.
 
 # shellcheck disable=SC2034 # MODES is for dialog
 load helper
@@ -66,11 +66,20 @@ make_clients() {
 	}
 }
 
-@test "proofs: right ones, and forged in all ways; the monitor, asked by a session that was taken over" {
+# all_of PROGRAM COUNT: it has as many tests, and all of them are ok.
+all_of() {
 	export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
-	run "$BUILT/external" "$CONF" "$PKI"
+	run "$BUILT/$1" "$CONF" "$PKI"
 	echo "$output"
-	[ "$status" = 0 ] && grep -q '^ok 17 ' <<<"$output" && ! grep -q '^not ok' <<<"$output"
+	[ "$status" = 0 ] && grep -q "^ok $2 " <<<"$output" && ! grep -q '^not ok' <<<"$output"
+}
+
+@test "proofs: right ones, and forged in all ways" {
+	all_of external 12
+}
+
+@test "the monitor, asked by a session that was taken over after a handshake with a certificate" {
+	all_of external_asked 5
 }
 
 # python: a script over sasl.py, with PORT, TLS_PORT and T; client(NAME, VERSION, STLS).
