@@ -236,17 +236,34 @@ static bool failed(conf_report *report)
 	return false;
 }
 
+/* OpenSSL would enter each cipher and digest that it has into a table by name, which is a fifth of
+ * SSL_CTX_new().  Nothing asks for a cipher by name here; those who verify a certificate ask for a digest so. */
+static bool start_library(void)
+{
+	static const EVP_MD *(*const digests[])(void) = {EVP_sha1, EVP_sha224, EVP_sha256,
+		EVP_sha384, EVP_sha512, EVP_sha512_224, EVP_sha512_256, EVP_sha3_224,
+		EVP_sha3_256, EVP_sha3_384, EVP_sha3_512};
+	bool good;
+	size_t i;
+
+	/* A process that ends need not free all that there is, page by page. */
+	good = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT
+			| OPENSSL_INIT_NO_ADD_ALL_CIPHERS
+			| OPENSSL_INIT_NO_ADD_ALL_DIGESTS,
+		NULL);
+	for (i = 0; i < sizeof(digests) / sizeof(digests[0]) && good; i++)
+		good = EVP_add_digest(digests[i]());
+	return good;
+}
+
 static bool open_all(struct tls_server *server, const struct conf *conf, enum tls_use use,
 	conf_report *report)
 {
 	server->secrets = make_secrets();
 	/* gmtime(3), by which certificates are judged, looks for /etc/localtime once. */
 	tzset();
-	if (memory_start() && server->secrets) {
-		/* A process that ends need not free all that there is, page by page. */
-		OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+	if (memory_start() && server->secrets && start_library())
 		server->context = SSL_CTX_new(TLS_server_method());
-	}
 	if (server->context && !load_certificates(server, conf, use, report))
 		return false;
 	if (!server->context || !set_up(server, conf))

@@ -152,6 +152,24 @@ subject_of() {
 	done
 }
 
+@test "client certificates: signed by each digest that OpenSSL verifies, and not by SHA-1" {
+	local digest subject='CN\x3Djoe,O\x3Dpop3d\x20tests'
+	openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=rsa -keyout "$T/ca.key" -out "$T/authority.pem" 2>"$T/openssl"
+	configure_tls rsa ec -- "tls_client_ca $T/authority.pem"
+	start_listening_tls
+	cp "$PKI/joe.key" "$PKI/ca.pem" "$T"
+	for digest in sha224 sha256 sha384 sha512 sha3-224 sha3-256 sha3-384 sha3-512 sha1; do
+		openssl x509 -req -in "$PKI/joe.csr" -CA "$T/authority.pem" -CAkey "$T/ca.key" -set_serial 1 "-$digest" \
+			-out "$T/joe.pem" 2>"$T/openssl" || fail "$digest: $(cat "$T/openssl")"
+		if [ "$digest" != sha1 ]; then
+			openssl verify -auth_level 2 -CAfile "$T/authority.pem" "$T/joe.pem" >/dev/null
+		else
+			subject=
+		fi
+		[ "$(PKI=$T subject_of joe "$TLS_PORT" -cipher DEFAULT@SECLEVEL=0)" = "$subject" ] || fail "$digest"
+	done
+}
+
 @test "client certificates: foreign, expired or none: the session goes on, the log has no subject" {
 	configure_tls rsa -- "tls_client_ca $PKI/ca.pem"
 	start_listening_tls
