@@ -27,33 +27,36 @@ static void complain(
 static char pem[FILE_MAX];
 static size_t pem_length;
 
-static BIO *open_pem(const char *key, const char *file, conf_report *report)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	const char *wrong = NULL;
-	size_t length = 0;
-	ssize_t got = 0;
-
-	while (fd >= 0 && length < sizeof(pem)
-		&& (got = read(fd, pem + length, sizeof(pem) - length)) > 0)
-		length += (size_t)got;
-	if (fd < 0 || got < 0)
-		wrong = strerror(errno);
-	else if (length == sizeof(pem))
-		wrong = "the file is too large";
-	if (fd >= 0)
-		close(fd);
-	pem_length = length;
-	if (!wrong)
-		return BIO_new_mem_buf(pem, (int)length);
-	complain(report, key, file, wrong);
-	return NULL;
-}
-
 static void close_pem(BIO *bio)
 {
 	BIO_free(bio);
 	explicit_bzero(pem, pem_length);
+}
+
+static BIO *open_pem(const char *key, const char *file, conf_report *report)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	const char *wrong = NULL;
+	BIO *bio = NULL;
+	ssize_t got = 0;
+
+	pem_length = 0;
+	while (fd >= 0 && pem_length < sizeof(pem)
+		&& (got = read(fd, pem + pem_length, sizeof(pem) - pem_length)) > 0)
+		pem_length += (size_t)got;
+	if (fd < 0 || got < 0)
+		wrong = strerror(errno);
+	else if (pem_length == sizeof(pem))
+		wrong = "the file is too large";
+	else if ((bio = BIO_new_mem_buf(pem, (int)pem_length)) == NULL)
+		wrong = strerror(ENOMEM);
+	if (fd >= 0)
+		close(fd);
+	if (wrong) {
+		close_pem(bio);
+		complain(report, key, file, wrong);
+	}
+	return bio;
 }
 
 static bool load_chain(struct certificate *c, const char *file, conf_report *report)

@@ -89,11 +89,12 @@ static struct tls *accept_client(struct tls_server *server, const struct tls_hoo
 
 	tls.hooks = hooks;
 	tls.ssl = SSL_new(server->context);
-	bio = tls.ssl ? open_bio(&tls) : NULL;
+	if (!tls.ssl || SSL_set_app_data(tls.ssl, (void *)hooks) != 1)
+		return NULL;
+	bio = open_bio(&tls);
 	if (!bio)
 		return NULL;
 	key_ask(hooks);
-	SSL_set_app_data(tls.ssl, (void *)hooks);
 	if (server->client_user != TLS_CLIENT_USER_NONE)
 		transcript_keep(tls.ssl);
 	SSL_set_bio(tls.ssl, bio, bio);

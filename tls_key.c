@@ -29,6 +29,7 @@ static void free_key(struct key *key)
 /* Reading. */
 
 static const char strange[] = "the key must be an RSA or an ECDSA key";
+static const char strange_curve[] = "ECDSA keys must be of P-256, P-384 or P-521";
 
 /* RFC 5958 (PKCS #8): the curve of an EC key stands outside of it. */
 static const char *decode_any(struct key *key, const unsigned char *der, long length)
@@ -37,6 +38,7 @@ static const char *decode_any(struct key *key, const unsigned char *der, long le
 	const X509_ALGOR *algorithm;
 	const ASN1_OBJECT *kind;
 	const void *parameter;
+	const char *wrong = NULL;
 	int size, type;
 
 	if (!info || !PKCS8_pkey_get0(NULL, &der, &size, &algorithm, info)) {
@@ -51,17 +53,20 @@ static const char *decode_any(struct key *key, const unsigned char *der, long le
 	case NID_X9_62_id_ecPublicKey:
 		if (type == V_ASN1_OBJECT)
 			key->ec = EC_KEY_new_by_curve_name(OBJ_obj2nid(parameter));
+		else
+			wrong = strange_curve;
 		if (key->ec && !d2i_ECPrivateKey(&key->ec, &der, size)) {
 			EC_KEY_free(key->ec);
 			key->ec = NULL;
 		}
 		break;
 	default:
-		PKCS8_PRIV_KEY_INFO_free(info);
-		return strange;
+		wrong = strange;
 	}
 	PKCS8_PRIV_KEY_INFO_free(info);
-	return key->rsa || key->ec ? NULL : tls_error();
+	if (!wrong && !key->rsa && !key->ec)
+		wrong = tls_error();
+	return wrong;
 }
 
 static const char *decode(
@@ -121,7 +126,7 @@ static const char *check(const struct key *key)
 	case NID_secp521r1:
 		return NULL;
 	default:
-		return "ECDSA keys must be of P-256, P-384 or P-521";
+		return strange_curve;
 	}
 }
 

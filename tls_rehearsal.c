@@ -40,9 +40,9 @@ static void rehearse(struct tls_server *server, SSL_CTX *clients, int version)
 	SSL *ssl = SSL_new(server->context), *client = SSL_new(clients);
 	BIO *here, *there;
 
-	if (ssl && client && BIO_new_bio_pair(&here, 0, &there, 0) == 1) {
+	if (ssl && client && SSL_set_app_data(ssl, &hooks) == 1
+		&& BIO_new_bio_pair(&here, 0, &there, 0) == 1) {
 		key_ask(&hooks);
-		SSL_set_app_data(ssl, &hooks);
 		SSL_set_bio(ssl, here, here);
 		SSL_set_bio(client, there, there);
 		SSL_set_max_proto_version(client, version);

@@ -2,6 +2,7 @@
  * (ALPN).  Runs in the listener, or the monitor; OpenSSL calls some of it in the session. */
 #include "tls_server.h"
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +18,11 @@
 #define STACK_USED 65536
 
 /* What functions that were called before this one have left on the stack: nearest pages are wiped, the others
- * dropped.  (To wipe all of them would touch them all.) */
+ * dropped.  (To wipe all of them would touch them all.)  Twice as far as they have been, for the farthest page may
+ * be there in part. */
 __attribute__((noinline)) static void wipe_stack(void)
 {
-	unsigned char area[STACK_USED];
+	unsigned char area[2 * STACK_USED];
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	uintptr_t start = ((uintptr_t)&area + page - 1) / page * page;
 	uintptr_t end = ((uintptr_t)&area + sizeof(area)) / page * page;
@@ -45,10 +47,11 @@ const char *tls_reason(uint64_t error)
 
 const char *tls_error(void)
 {
-	const char *text = tls_reason(ERR_peek_error());
+	unsigned long error = ERR_peek_error();
 
 	ERR_clear_error();
-	return text;
+	return error ? tls_reason(error)
+		     : "it can't be done, for OpenSSL gives no reason";
 }
 
 /* RFC 7301 s.3.2: who asks for other protocols only is not answered in this one. */
@@ -227,11 +230,11 @@ static struct tls_secrets *make_secrets(void)
 	return secrets;
 }
 
-static bool failed(conf_report *report)
+static bool failed(conf_report *report, const char *why)
 {
 	char text[LOG_LINE_MAX];
 
-	snprintf(text, sizeof(text), "TLS: %s", tls_error());
+	snprintf(text, sizeof(text), "TLS: %s", why);
 	report(text);
 	return false;
 }
@@ -260,18 +263,22 @@ static bool open_all(struct tls_server *server, const struct conf *conf, enum tl
 	conf_report *report)
 {
 	server->secrets = make_secrets();
+	if (!server->secrets)
+		return failed(report, strerror(errno));
+	if (!memory_start())
+		return failed(report, "another library has started OpenSSL");
 	/* gmtime(3), by which certificates are judged, looks for /etc/localtime once. */
 	tzset();
-	if (memory_start() && server->secrets && start_library())
+	if (start_library())
 		server->context = SSL_CTX_new(TLS_server_method());
 	if (server->context && !load_certificates(server, conf, use, report))
 		return false;
 	if (!server->context || !set_up(server, conf))
-		return failed(report);
+		return failed(report, tls_error());
 	if (!can_be_shown(server, conf, report))
 		return false;
 	if (!certificate_show(server))
-		return failed(report);
+		return failed(report, tls_error());
 	return !conf->tls_client_ca
 		|| set_client_ca(server->context, conf->tls_client_ca, report);
 }

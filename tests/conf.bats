@@ -280,7 +280,10 @@ a_key() {
 	complains "tls_key $T/pss.key: the key must be an RSA or an ECDSA key"
 	# No TLS client asks for this curve.
 	a_key other -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1
-	complains "tls_key $T/other.key: "
+	complains "tls_key $T/other.key: ECDSA keys must be of P-256, P-384 or P-521"
+	# A curve that is told by its numbers, not by its name.
+	a_key explicit -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:explicit
+	complains "tls_key $T/explicit.key: ECDSA keys must be of P-256, P-384 or P-521"
 }
 
 # bats test_tags=clock

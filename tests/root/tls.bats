@@ -199,6 +199,37 @@ keys() {
 }
 
 # bats test_tags=plain
+@test "private keys: where SIGHUP found something wrong with a file, a session has nothing of what was read" {
+	local what
+	cp "$PKI/rsa.key" "$T/large.key"
+	cat "$PKI/rsa.pem" "$PKI/rsa.key" >"$T/large.pem"
+	for what in key pem; do
+		head -c 140000 /dev/zero | tr '\0' '#' >>"$T/large.$what"
+	done
+	for what in 'key' 'pem'; do
+		configure_tls rsa ec -- 'auth_timeout 600' 'max_per_address 1000'
+		start_listening_tls
+		if [ "$what" = key ]; then
+			sed -i "s#^tls_key .*/rsa.key#tls_key $T/large.key#" "$CONF"
+		else
+			sed -i "s#^tls_certificate .*/rsa.pem#tls_certificate $T/large.pem#; /^tls_key .*rsa.key/d" "$CONF"
+		fi
+		kill -HUP "$SERVER"
+		wait_for grep -q 'the file is too large' "$T/listening"
+		keys <<-'E'
+			for tls in True, False:
+			    client = Client(server, tls_port if tls else port, tls)
+			    assert found_in(client.session, pieces) == 0, (tls, "greeting")
+			    client.login()
+			    assert found_in(client.session, pieces) == 0, (tls, "login")
+			    assert found_in(client.monitor, pieces) == 0, (tls, "monitor")
+			    client.quit(server)
+		E
+		stop_listening
+	done
+}
+
+# bats test_tags=plain
 @test "private keys: after SIGHUP the old ones are nowhere, and a session has nothing of the new ones" {
 	start_listening_tls
 	configure_tls net-rsa net-ec
