@@ -137,6 +137,11 @@ void certificate_free(struct certificate *c)
 	X509_free(c->leaf);
 }
 
+bool certificate_is_ecdsa(const struct certificate *c)
+{
+	return EVP_PKEY_get_base_id(c->stand_in) == EVP_PKEY_EC;
+}
+
 /* Which one is shown. */
 
 /* The names in it, as they are encoded; NULL: none. */
@@ -172,8 +177,7 @@ static uint32_t choose(const struct tls_server *server, const char *name)
 		named = is_for(&server->certificates[i], name);
 	for (i = 0; i < server->count; i++) {
 		const struct certificate *c = &server->certificates[i];
-		bool *has = EVP_PKEY_get_base_id(c->stand_in) == EVP_PKEY_RSA ? &has_rsa
-									      : &has_ec;
+		bool *has = certificate_is_ecdsa(c) ? &has_ec : &has_rsa;
 
 		if (*has || !(named ? is_for(c, name) : is_default(server, i)))
 			continue;

@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* Our certificate, and our signature in this connection: then nobody can have signed this handshake
- * but who took part in this connection's. */
+ * but who took part in this connection's.  An RSA signature does not show that, for the session says what is signed,
+ * salt and all, and can have one made again; ECDSA's has a random number of the monitor's in it. */
 static bool is_of_connection(const struct tls_server *server, const struct handshake *h,
 	const struct tls_proof *proof)
 {
@@ -19,7 +20,9 @@ static bool is_of_connection(const struct tls_server *server, const struct hands
 	X509 *leaf;
 	int length;
 
-	if (proof->number >= server->count || proof->signature_length == 0
+	if (proof->number >= server->count
+		|| !certificate_is_ecdsa(&server->certificates[proof->number])
+		|| proof->signature_length == 0
 		|| signature->length != proof->signature_length
 		|| memcmp(signature->at, proof->signature, signature->length) != 0
 		|| !handshake_certificate(h, &list, &shown))

@@ -267,17 +267,56 @@ const char *key_load(
 
 /* The real signature. */
 
+/* RFC 8017 s.9.1.2, but for the digest of what is signed, which nobody says: `length` octets that begin
+ * with `zeros` bits which are none. */
+static bool is_pss_of(
+	const EVP_MD *md, const unsigned char *encoded, size_t length, int zeros)
+{
+	size_t size = (size_t)EVP_MD_get_size(md), block = length - size - 1, i;
+	unsigned char data[TLS_SIGN_MAX];
+
+	if (length < 2 * size + 2 || encoded[length - 1] != 0xbc
+		|| encoded[0] >> (8 - zeros) != 0
+		|| PKCS1_MGF1(data, (long)block, encoded + block, (long)size, md) != 0)
+		return false;
+	for (i = 0; i < block; i++)
+		data[i] ^= encoded[i];
+	data[0] &= (unsigned char)(0xff >> zeros);
+	for (i = 0; i < block - size - 1; i++)
+		if (data[i] != 0)
+			return false;
+	return data[i] == 1;
+}
+
+/* Nothing else is signed as it stands, for then a session could have anything decrypted. */
+static bool is_pss(const RSA *rsa, const unsigned char *data, size_t length)
+{
+	int bits = RSA_bits(rsa) - 1;
+	size_t skipped = length - (size_t)(bits + 7) / 8;
+	int zeros = (int)(8 * (length - skipped)) - bits;
+
+	if (length != (size_t)RSA_size(rsa) || (skipped > 0 && data[0] != 0))
+		return false;
+	data += skipped;
+	length -= skipped;
+	return is_pss_of(EVP_sha256(), data, length, zeros)
+		|| is_pss_of(EVP_sha384(), data, length, zeros)
+		|| is_pss_of(EVP_sha512(), data, length, zeros);
+}
+
 static size_t rsa_sign(const struct tls_secret_key *secret, const struct tls_sign *wanted,
 	unsigned char *out)
 {
 	const unsigned char *der = secret->der;
 	RSA *rsa = d2i_RSAPrivateKey(NULL, &der, (long)secret->length);
-	int padding = wanted->padding == RSA_PKCS1_PADDING ? RSA_PKCS1_PADDING
-							   : RSA_NO_PADDING;
-	int size = rsa ? RSA_private_encrypt(
-			   (int)wanted->length, wanted->data, out, rsa, padding)
-		       : 0;
+	int length = (int)wanted->length, size = 0;
 
+	if (rsa && wanted->padding == RSA_PKCS1_PADDING)
+		size = RSA_private_encrypt(
+			length, wanted->data, out, rsa, RSA_PKCS1_PADDING);
+	else if (rsa && is_pss(rsa, wanted->data, wanted->length))
+		size = RSA_private_encrypt(
+			length, wanted->data, out, rsa, RSA_NO_PADDING);
 	RSA_free(rsa);
 	return size > 0 ? (size_t)size : 0;
 }

@@ -219,6 +219,21 @@ static bool load_certificates(struct tls_server *server, const struct conf *conf
 	return good;
 }
 
+/* Whether EXTERNAL would ever be offered. */
+static bool can_prove(
+	const struct tls_server *server, const struct conf *conf, conf_report *report)
+{
+	bool good = conf->tls_client_user == TLS_CLIENT_USER_NONE;
+	size_t i;
+
+	for (i = 0; i < server->count && !good; i++)
+		good = certificate_is_ecdsa(&server->certificates[i]);
+	if (!good)
+		report("tls_client_user: EXTERNAL is for connections that an ECDSA "
+		       "certificate is shown in: there is none");
+	return good;
+}
+
 static struct tls_secrets *make_secrets(void)
 {
 	struct tls_secrets *secrets = mmap(NULL, sizeof(*secrets), PROT_READ | PROT_WRITE,
@@ -275,7 +290,7 @@ static bool open_all(struct tls_server *server, const struct conf *conf, enum tl
 		return false;
 	if (!server->context || !set_up(server, conf))
 		return failed(report, tls_error());
-	if (!can_be_shown(server, conf, report))
+	if (!can_be_shown(server, conf, report) || !can_prove(server, conf, report))
 		return false;
 	if (!certificate_show(server))
 		return failed(report, tls_error());

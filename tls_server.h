@@ -71,6 +71,9 @@ bool certificate_load(struct certificate *c, struct tls_secret_key *secret,
 	conf_report *report);
 void certificate_free(struct certificate *c);
 
+/* Or RSA. */
+bool certificate_is_ecdsa(const struct certificate *c);
+
 /* Gives connections the first certificate and its like, one for each kind of key.  Returns false where it
  * can't. */
 bool certificate_show(struct tls_server *server);

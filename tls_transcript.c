@@ -37,7 +37,11 @@ void transcript_keep(SSL *connection)
 
 const unsigned char *transcript_kept(SSL *connection, size_t *length)
 {
-	if (kept.state != WHOLE || !SSL_get0_peer_certificate(connection)
+	int signed_by;
+
+	/* With RSA it proves nothing: tls_client.c. */
+	if (kept.state != WHOLE || SSL_get_signature_type_nid(connection, &signed_by) != 1
+		|| signed_by != EVP_PKEY_EC || !SSL_get0_peer_certificate(connection)
 		|| SSL_get_verify_result(connection) != X509_V_OK)
 		return NULL;
 	*length = kept.length;

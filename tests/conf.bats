@@ -496,7 +496,7 @@ a_key() {
 		grep -q "^@test .*\<$word\>" "$TESTS"/*.bats || fail "no test is named after $word"
 	done
 	for word in $("$POP3D" -V | sed -n 's/^capabilities://p'); do
-		grep -q "S[:~] $word" "$TESTS"/{protocol,tls,policy}.bats ||
+		grep -q "S[:~] $word" "$TESTS"/{protocol,stls,policy}.bats ||
 			grep -q "= '$word " "$TESTS"/policy.bats || fail "no test expects $word"
 	done
 	[ "$("$POP3D" -V | wc -w)" -gt 30 ]

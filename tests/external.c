@@ -579,12 +579,56 @@ static bool emails(void)
 	return good;
 }
 
+/* Our certificate and our signature, but RSA's, which can be had again: external_asked.c. */
+static bool by_rsa(void)
+{
+	static struct shaken shaken;
+
+	return !shake(BY_RSA, "joe", &shaken) && shaken.proof.signature_length == 256
+		&& verdict(&shaken.proof) == TLS_PROOF_FOREIGN;
+}
+
+/* What is no PSS encoding is not signed: it may be what someone wants to have decrypted. */
+static bool raw_octets(void)
+{
+	static struct shaken shaken;
+	struct tls_sign wanted;
+	unsigned char signature[TLS_SIGN_MAX];
+	size_t i;
+
+	shake(BY_RSA, "joe", &shaken);
+	if (shaken.wanted.length != 256
+		|| library->sign(server.tls, &shaken.wanted, signature) != 256)
+		return false;
+	for (i = 0; i < 8 * 256; i++) {
+		/* The salt is in 32 octets, before as many of the digest and one at the end. */
+		bool is_salt = i / 8 >= 256 - 65 && i / 8 < 256 - 33;
+
+		wanted = shaken.wanted;
+		wanted.data[i / 8] ^= (unsigned char)(1 << i % 8);
+		if ((library->sign(server.tls, &wanted, signature) > 0) != is_salt) {
+			printf("# bit %zu\n", i);
+			return false;
+		}
+	}
+	for (i = 0; i < 256; i++) {
+		wanted = shaken.wanted;
+		wanted.length = (uint32_t)i;
+		if (library->sign(server.tls, &wanted, signature) > 0)
+			return false;
+		wanted.length = 256;
+		memset(wanted.data, (int)i, 256);
+		if (library->sign(server.tls, &wanted, signature) > 0)
+			return false;
+	}
+	return true;
+}
+
 /* Who has given the keys up makes neither a signature nor the keys of a ticket. */
 static bool forgotten(void)
 {
 	struct tls_server *other = library->open(&server.conf, TLS_FOR_ONE, log_report);
-	/* The first key is an RSA key. */
-	struct tls_sign wanted = {.length = 32, .padding = 1};
+	struct tls_sign wanted = {.length = 32};
 	unsigned char signature[TLS_SIGN_MAX], name[TLS_TICKET_NAME];
 	struct tls_ticket_keys keys;
 	bool good = other && library->sign(other, &wanted, signature) > 0
@@ -603,6 +647,8 @@ static bool forgotten(void)
 
 static const struct test tests[] = {
 	{"keys that have been given up", forgotten},
+	{"RSA: signatures of octets that are no signature's", raw_octets},
+	{"RSA: our own signature", by_rsa},
 	{"keys of all kinds, chains, TLS 1.2, 1.3 and a HelloRetryRequest", all_kinds},
 	{"nothing is kept of a certificate that is no good", none_without},
 	{"one bit flipped anywhere", flipped},

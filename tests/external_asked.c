@@ -126,6 +126,43 @@ static bool told_by_another(void)
 		&& strstr(run.words, "certificate-refused address=test: ");
 }
 
+/* A recorded handshake, when the monitor is asked for the same signature again.  ECDSA's is another each time,
+ * RSA's is not. */
+static bool signed_again(void)
+{
+	static struct shaken old;
+	enum how how;
+
+	for (how = ONLY_1_2; how <= BY_RSA; how++) {
+		struct request request = {.kind = REQUEST_SIGN},
+			       secured = {.kind = REQUEST_SECURED, .secured.done = 1};
+		struct reply reply;
+		struct run run;
+		bool same;
+
+		shake(how, "joe", &old);
+		request.sign = old.wanted;
+		start(&run, true);
+		if (answer(&run) != REPLY_OK)
+			return false;
+		ask(&run, &request);
+		if (reply_receive(run.socket, &reply, NULL) < 0 || reply.sign.length == 0)
+			return false;
+		same = reply.sign.length == old.proof.signature_length
+			&& memcmp(reply.sign.signature, old.proof.signature,
+				   reply.sign.length)
+				== 0;
+		ask(&run, &secured);
+		hand_over(&run, &old);
+		if (same != (how == BY_RSA) || log_in_as(&run, "", &old) != REPLY_DENIED
+			|| !finish(&run)) {
+			printf("# %d\n", how);
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Each of these ends it. */
 static void unsigned_(struct run *run, const struct shaken *shaken)
 {
@@ -300,6 +337,7 @@ static const struct test tests[] = {
 	{"granted", granted},
 	{"as another user", as_another},
 	{"another connection's, and none at all", told_by_another},
+	{"the same signature, asked for again", signed_again},
 	{"violations", violations},
 	{"not offered", not_offered},
 };

@@ -39,8 +39,25 @@ static struct {
 	struct tls_server *tls;
 	const struct run *run; /* the monitor that signs; NULL: nobody but the library */
 	SSL *client;
-	struct tls_proof proof;
+	struct shaken *out;
+	bool recorded;
 } side;
+
+/* OpenSSL's callback: the messages up to the client's CertificateVerify. */
+static void record(int sent, int version, int type, const void *data, size_t length,
+	SSL *client, void *argument)
+{
+	struct shaken *out = argument;
+
+	(void)version, (void)client;
+	if (type != SSL3_RT_HANDSHAKE || side.recorded
+		|| length > TLS_TRANSCRIPT_MAX - out->proof.length)
+		return;
+	memcpy(out->transcript + out->proof.length, data, length);
+	out->proof.length += length;
+	side.recorded
+		= sent && *(const unsigned char *)data == SSL3_MT_CERTIFICATE_VERIFY;
+}
 
 static ssize_t hook_get(void *owner, void *data, size_t length)
 {
@@ -73,9 +90,10 @@ static size_t hook_sign(void *owner, const struct tls_sign *wanted, unsigned cha
 	} else {
 		length = library->sign(side.tls, wanted, out);
 	}
-	side.proof.number = wanted->number;
-	side.proof.signature_length = (uint32_t)length;
-	memcpy(side.proof.signature, out, length);
+	side.out->wanted = *wanted;
+	side.out->proof.number = wanted->number;
+	side.out->proof.signature_length = (uint32_t)length;
+	memcpy(side.out->proof.signature, out, length);
 	return length;
 }
 
@@ -103,10 +121,19 @@ bool shake_hands(struct tls_server *tls, const struct run *run, enum how how,
 	side.tls = tls;
 	side.run = run;
 	side.client = SSL_new(context);
+	side.out = out;
+	memset(out, 0, sizeof(*out));
+	out->proof.transcript = out->transcript;
+	SSL_set_msg_callback(side.client, record);
+	SSL_set_msg_callback_arg(side.client, out);
 	SSL_set_min_proto_version(side.client, version);
 	SSL_set_max_proto_version(side.client, version);
 	if (how == RETRIED)
 		SSL_set1_groups_list(side.client, "X448:P-384");
+	if (how == BY_RSA) {
+		SSL_set1_sigalgs_list(side.client, "RSA-PSS+SHA256");
+		SSL_set1_client_sigalgs_list(side.client, "ECDSA+SHA256:RSA-PSS+SHA256");
+	}
 	SSL_use_cert_and_key(side.client, who->certificate, who->key, who->chain, 1);
 	SSL_set_bio(side.client, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
 	BIO_set_mem_eof_return(SSL_get_rbio(side.client), -1);
@@ -117,14 +144,10 @@ bool shake_hands(struct tls_server *tls, const struct run *run, enum how how,
 		library->handshake(accepted, &events);
 	}
 	kept = library->transcript(accepted, &length);
-	if (kept && length <= TLS_TRANSCRIPT_MAX)
-		memcpy(out->transcript, kept, length);
-	out->proof = side.proof;
-	out->proof.transcript = out->transcript;
-	out->proof.length = length;
 	SSL_free(side.client);
 	SSL_CTX_free(context);
-	return kept;
+	return kept && length == out->proof.length
+		&& memcmp(kept, out->transcript, length) == 0;
 }
 
 bool shake(enum how how, const char *name, struct shaken *out)

@@ -13,12 +13,15 @@ struct identity {
 	EVP_PKEY *key;
 };
 
+/* What the client has seen. */
 struct shaken {
 	unsigned char transcript[TLS_TRANSCRIPT_MAX + 1];
 	struct tls_proof proof;
+	struct tls_sign wanted; /* what the server has had signed */
 };
 
-enum how { ONLY_1_2, ONLY_1_3, RETRIED };
+/* BY_RSA: of TLS 1.3, the server's signature being RSA's and not ECDSA's. */
+enum how { ONLY_1_2, ONLY_1_3, RETRIED, BY_RSA };
 
 extern const struct tls_library *library;
 
@@ -31,7 +34,7 @@ extern const char *directory;
 struct identity load(const char *name);
 
 /* A monitor signs, or, where `run` is NULL, nobody but the library does.  Returns false where the handshake
- * fails, or proves nothing. */
+ * fails, or proves nothing to the session. */
 bool shake_hands(struct tls_server *tls, const struct run *run, enum how how,
 	const struct identity *who, struct shaken *out);
 

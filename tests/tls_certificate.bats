@@ -88,9 +88,11 @@ shown() {
 	shown pop.example.org ECDSA -sigalgs ECDSA+SHA256
 }
 
-@test "keys: RSA of 2048 and 4096 bits, P-256, P-384 and P-521, in both forms of PEM" {
+@test "keys: RSA of 2048 to 4096 bits, P-256, P-384 and P-521, in both forms of PEM" {
 	local kind
-	for kind in '-algorithm RSA -pkeyopt rsa_keygen_bits:4096' \
+	# (What PSS makes of a digest ends within an octet, or with one: RFC 8017 s.9.1.1.)
+	for kind in '-algorithm RSA -pkeyopt rsa_keygen_bits:4096' '-algorithm RSA -pkeyopt rsa_keygen_bits:2049' \
+		'-algorithm RSA -pkeyopt rsa_keygen_bits:2050' '-algorithm RSA -pkeyopt rsa_keygen_bits:2055' \
 		'-algorithm EC -pkeyopt ec_paramgen_curve:P-384' '-algorithm EC -pkeyopt ec_paramgen_curve:P-521'; do
 		# shellcheck disable=SC2086
 		openssl genpkey $kind -out "$T/key" 2>/dev/null

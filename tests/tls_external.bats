@@ -13,7 +13,7 @@ setup() {
 
 # configure_external [LINE...]
 configure_external() {
-	configure_tls rsa ec -- "tls_client_ca $PKI/ca.pem" "tls_client_user ${NAME:-subject-cn}" "$@"
+	configure_tls ec rsa -- "tls_client_ca $PKI/ca.pem" "tls_client_user ${NAME:-subject-cn}" "$@"
 }
 
 # Beside joe, late and foreign: joe's with other keys, and by sub; ann's; the names that say joe-...
@@ -41,9 +41,9 @@ make_clients() {
 		certify mail '/CN=Joe of Example' "subjectAltName=email:joe@example.org,DNS:joe\n$use" $ec
 		certify mails /CN=joe "subjectAltName=email:joe@example.org,email:ann@example.org\n$use" $ec
 		# The server's key in a certificate for another name, as long as its own.
-		openssl req -new -key "$PKI/rsa.key" -subj /CN=pop.example.xyz -out "$PKI/elsewhere.csr"
+		openssl req -new -key "$PKI/ec.key" -subj /CN=pop.example.xyz -out "$PKI/elsewhere.csr"
 		size() { openssl x509 -in "$PKI/$1.pem" -outform DER | wc -c; }
-		until [ -e "$PKI/elsewhere.pem" ] && [ "$(size elsewhere)" = "$(size rsa)" ]; do
+		until [ -e "$PKI/elsewhere.pem" ] && [ "$(size elsewhere)" = "$(size ec)" ]; do
 			openssl x509 -req -in "$PKI/elsewhere.csr" -CA "$PKI/sub.pem" -CAkey "$PKI/sub.key" -days 30 \
 				-set_serial "0x$(openssl rand -hex 8)" -out "$PKI/elsewhere.pem" \
 				-extfile <(printf 'subjectAltName=DNS:pop.example.xyz,DNS:localhost,IP:127.0.0.1\n')
@@ -75,11 +75,11 @@ all_of() {
 }
 
 @test "proofs: right ones, and forged in all ways" {
-	all_of external 12
+	all_of external 14
 }
 
 @test "the monitor, asked by a session that was taken over after a handshake with a certificate" {
-	all_of external_asked 5
+	all_of external_asked 6
 }
 
 # python: a script over sasl.py, with PORT, TLS_PORT and T; client(NAME, VERSION, STLS).
@@ -188,20 +188,37 @@ s_client() {
 	run ! grep -qE 'violation|refused|signal|lost' "$T/listening"
 }
 
-@test "EXTERNAL: keys of all kinds, chains, a HelloRetryRequest, with either certificate of the server" {
+# A client by all its kinds of signatures, the server by those that are named.
+with_signatures() {
+	s_client "${@:2}" -sigalgs "$1" \
+		-client_sigalgs ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:rsa_pss_pss_sha384:RSA-PSS+SHA512:RSA+SHA256
+}
+
+@test "EXTERNAL: keys of all kinds, chains, a HelloRetryRequest" {
 	start_listening_tls
-	local name version server
-	for server in ECDSA+SHA256 RSA-PSS+SHA256:RSA+SHA384; do
-		for version in -tls1_2 -tls1_3 '-tls1_3 -groups X448:P-384'; do
-			for name in joe joe-rsa joe-pss joe-ed25519 joe-p384 joe-p521 joe-sub joe-many; do
-				# shellcheck disable=SC2086
-				s_client $name $version -sigalgs "$server" \
-					-client_sigalgs ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:rsa_pss_pss_sha384:RSA-PSS+SHA512:RSA+SHA256
-				grep -q '^+OK 0 0' "$T/client" || fail "$server $version $name: $(cat "$T/client")"
-			done
+	local name version
+	for version in -tls1_2 -tls1_3 '-tls1_3 -groups X448:P-384'; do
+		for name in joe joe-rsa joe-pss joe-ed25519 joe-p384 joe-p521 joe-sub joe-many; do
+			# shellcheck disable=SC2086
+			with_signatures ECDSA+SHA256 $name $version
+			grep -q '^+OK 0 0' "$T/client" || fail "$version $name: $(cat "$T/client")"
 		done
 	done
-	[ "$(grep -c 'user=joe method=EXTERNAL' "$T/listening")" = 48 ]
+	[ "$(grep -c 'user=joe method=EXTERNAL' "$T/listening")" = 24 ]
+}
+
+@test "EXTERNAL is not there where the server has shown its RSA certificate, whose signature proves nothing" {
+	start_listening_tls
+	local version
+	for version in -tls1_2 -tls1_3 '-tls1_3 -groups X448:P-384'; do
+		# shellcheck disable=SC2086
+		SAID='CAPA\r\nAUTH EXTERNAL =\r\nQUIT\r\n' with_signatures RSA-PSS+SHA256:RSA+SHA384 joe $version
+		grep -q '^SASL .*PLAIN' "$T/client" && run ! grep -q '^SASL .*EXTERNAL' "$T/client"
+		grep -q '^-ERR That mechanism is not available' "$T/client" || fail "$version: $(cat "$T/client")"
+	done
+	configure_tls rsa -- "tls_client_ca $PKI/ca.pem" 'tls_client_user subject-cn'
+	run -78 "$POP3D" -t -f "$CONF"
+	[ "$output" = 'tls_client_user: EXTERNAL is for connections that an ECDSA certificate is shown in: there is none' ]
 }
 
 @test "EXTERNAL under tcpserver, with STLS and -T" {

@@ -275,7 +275,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	RAND_set_rand_method(&same_numbers);
 	ca = make_identity(EVP_EC_gen("P-256"), "ca", NULL, NID_basic_constraints,
 		"critical,CA:true");
-	ours = make_identity(EVP_RSA_gen(2048), "ours", NULL, NID_subject_alt_name,
+	ours = make_identity(EVP_EC_gen("P-256"), "ours", NULL, NID_subject_alt_name,
 		"DNS:pop.example.org");
 	clients[0] = make_identity(
 		EVP_RSA_gen(2048), "joe", &ca, NID_subject_alt_name, "email:joe@host");
