@@ -90,12 +90,15 @@ shown() {
 
 @test "keys: RSA of 2048 to 4096 bits, P-256, P-384 and P-521, in both forms of PEM" {
 	local kind
-	# (What PSS makes of a digest ends within an octet, or with one: RFC 8017 s.9.1.1.)
-	for kind in '-algorithm RSA -pkeyopt rsa_keygen_bits:4096' '-algorithm RSA -pkeyopt rsa_keygen_bits:2049' \
-		'-algorithm RSA -pkeyopt rsa_keygen_bits:2050' '-algorithm RSA -pkeyopt rsa_keygen_bits:2055' \
+	# (What PSS makes of a digest has one bit less, 2,048 of 2,049: RFC 8017 s.8.1.1.)
+	for kind in '-algorithm RSA -pkeyopt rsa_keygen_bits:4096' 2049 '-algorithm RSA -pkeyopt rsa_keygen_bits:2054' \
 		'-algorithm EC -pkeyopt ec_paramgen_curve:P-384' '-algorithm EC -pkeyopt ec_paramgen_curve:P-521'; do
 		# shellcheck disable=SC2086
-		openssl genpkey $kind -out "$T/key" 2>/dev/null
+		if [ "$kind" = 2049 ]; then
+			certtool --generate-privkey --key-type rsa --bits 2049 --outfile "$T/key" 2>/dev/null
+		else
+			openssl genpkey $kind -out "$T/key" 2>/dev/null
+		fi
 		openssl req -x509 -key "$T/key" -subj /CN=any -days 30 -out "$T/pem"
 		openssl pkey -in "$T/key" -traditional -out "$T/old.key"
 		configure "tls_certificate $T/pem" "tls_key $T/old.key"
