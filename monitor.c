@@ -62,8 +62,9 @@ static const struct {
 
 bool monitor_reply(struct monitor *m, enum reply_status status)
 {
-	struct reply reply = {.status = status};
+	struct reply reply;
 
+	reply_start(&reply, status);
 	return reply_send(m->session, &reply, -1) == 0;
 }
 
@@ -110,11 +111,12 @@ static bool handle_open(struct monitor *m, struct request *request)
 		[MESSAGE_UNREADABLE] = REPLY_TEMPORARY,
 	};
 	enum message_status status;
-	struct reply reply = {0};
+	struct reply reply;
 	int files[REQUEST_FILES];
 	size_t count = 0;
 	bool sent;
 
+	reply_start(&reply, REPLY_OK);
 	if (request->number >= m->count || request->ahead >= REQUEST_FILES
 		|| request->ahead >= m->count - request->number)
 		return monitor_violation(m);
@@ -182,8 +184,9 @@ static bool handle_commit(struct monitor *m, struct request *request)
 		.expire = m->terms.expire,
 		.folder = m->server->conf.deleted_folder,
 	};
-	struct reply reply = {.status = REPLY_OK};
+	struct reply reply;
 
+	reply_start(&reply, REPLY_OK);
 	(void)request;
 	maildrop_commit(&m->maildrop, &orders, &m->result);
 	/* RFC 1939 s.6: the lock goes before the reply, or a client that comes back at
@@ -222,9 +225,10 @@ static bool handle_try(struct monitor *m, struct request *request)
 
 static bool hello(struct monitor *m)
 {
-	struct reply reply = {.status = REPLY_OK};
+	struct reply reply;
 	bool sent;
 
+	reply_start(&reply, REPLY_OK);
 	reply.hello.methods = m->offers;
 	reply.hello.challenges = m->challenges;
 	reply.hello.least = m->users.least;

@@ -58,8 +58,10 @@ static bool refuse(struct monitor *m, const struct request *request,
 	enum reply_status status, const char *reason)
 {
 	bool usual = status == REPLY_IN_USE || status == REPLY_EARLY;
-	struct reply reply = {.status = status, .login.seconds = m->maildrop.seconds};
+	struct reply reply;
 
+	reply_start(&reply, status);
+	reply.login.seconds = m->maildrop.seconds;
 	log_attempt(
 		m, usual ? LOG_INFO : LOG_ERR, "login-refused", &request->login, reason);
 	m->state = MONITOR_OVER;
@@ -116,10 +118,11 @@ static bool grant(struct monitor *m, const struct request *request,
 	const unsigned char signature[DIGEST_MAX])
 {
 	const struct index_header *header = &m->maildrop.index.header;
-	struct reply reply = {.status = REPLY_OK};
+	struct reply reply;
 	int reader = maildrop_reader(&m->maildrop);
 	bool sent;
 
+	reply_start(&reply, REPLY_OK);
 	if (reader < 0)
 		return refuse(m, request, REPLY_TEMPORARY, strerror(errno));
 	m->count = reply.login.messages = header->count;
@@ -185,8 +188,9 @@ static bool may_use(const struct monitor *m, uint32_t method)
 
 bool handle_challenge(struct monitor *m, struct request *request)
 {
-	struct reply reply = {.status = REPLY_OK};
+	struct reply reply;
 
+	reply_start(&reply, REPLY_OK);
 	(void)request;
 	if (m->challenges == 0)
 		return monitor_violation(m);
@@ -208,10 +212,11 @@ bool handle_salt(struct monitor *m, struct request *request)
 		.method = request->login.method,
 		.user = request->login.user,
 	};
-	struct reply reply = {.status = REPLY_OK};
+	struct reply reply;
 	unsigned char random[REQUEST_NONCE_MAX / 4 * 3];
 	char reason[LOG_LINE_MAX] = "";
 
+	reply_start(&reply, REPLY_OK);
 	if (m->challenges == 0 || !may_use(m, request->login.method)
 		|| !auth_is_scram(request->login.method) || !IS_TEXT(request->login.user))
 		return monitor_violation(m);

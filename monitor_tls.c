@@ -29,9 +29,10 @@ bool handle_stls(struct monitor *m, struct request *request)
 
 bool handle_sign(struct monitor *m, struct request *request)
 {
-	struct reply reply = {.status = REPLY_OK};
+	struct reply reply;
 	char why[LOG_LINE_MAX];
 
+	reply_start(&reply, REPLY_OK);
 	if (!m->secure || m->signatures == 0 || request->sign.length > TLS_SIGN_MAX)
 		return monitor_violation(m);
 	m->signatures--;
@@ -52,9 +53,10 @@ void monitor_ticket(const struct monitor *m, bool fresh, struct reply_ticket *ti
 
 bool handle_ticket(struct monitor *m, struct request *request)
 {
-	struct reply reply = {.status = REPLY_OK};
+	struct reply reply;
 	bool sent;
 
+	reply_start(&reply, REPLY_OK);
 	if (!m->secure || m->tickets == 0)
 		return monitor_violation(m);
 	m->tickets--;

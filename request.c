@@ -143,6 +143,12 @@ enum request_received request_receive(int session, struct request *request)
 							    : REQUEST_MALFORMED;
 }
 
+void reply_start(struct reply *reply, enum reply_status status)
+{
+	memset(reply, 0, sizeof(*reply));
+	reply->status = status;
+}
+
 int reply_send(int session, const struct reply *reply, int fd)
 {
 	return reply_send_files(session, reply, &fd, fd >= 0);

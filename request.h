@@ -174,6 +174,10 @@ size_t request_size(uint32_t kind);
 
 /* Sends one packet; returns 0, or -1 where the other process is gone. */
 int request_send(int monitor, const struct request *request);
+
+/* The rest is zero, whatever compilers make of a union that is initialized in part: all of it is sent. */
+void reply_start(struct reply *reply, enum reply_status status);
+
 int reply_send(int session, const struct reply *reply, int fd); /* fd: -1 for none */
 
 /* The same with up to REQUEST_FILES descriptors.  ETOOMANYREFS: too many are on their way to processes of
