@@ -43,6 +43,12 @@ static int read_directory(struct scan *scan, int dir, bool in_new)
 			continue;
 		if (file->d_type != DT_REG && file->d_type != DT_UNKNOWN)
 			continue;
+		/* File systems in user space may have longer names than an index. */
+		if (strlen(file->d_name) > INDEX_NAME_MAX) {
+			errno = ENAMETOOLONG;
+			scan_cannot_read(scan, file->d_name);
+			continue;
+		}
 		scan->entries = memory_grow(scan->entries, scan->entry_count,
 			&scan->entry_room, sizeof(*scan->entries));
 		entry = &scan->entries[scan->entry_count++];
@@ -147,7 +153,7 @@ static int read_directories(struct scan *scan, int cur, int new, unsigned which)
 	for (tries = 0; tries < SCAN_TRIES; tries++) {
 		struct stamp before = stamp_of(cur), after;
 
-		scan->entry_count = scan->names_used = 0;
+		scan->entry_count = scan->names_used = scan->unreadable = 0;
 		if (((which & SCAN_NEW) && read_directory(scan, new, true) < 0)
 			|| ((which & SCAN_CUR) && read_directory(scan, cur, false) < 0))
 			return -1;

@@ -41,6 +41,9 @@ const char *scan_name(const struct scan *scan, uint32_t who);
 /* scan_read.c: drops all entries but the new messages, reads those, and sorts them by delivery. */
 void scan_read_new(struct scan *scan, int cur, int new);
 
+/* scan_read.c: counts a file that is left out, for the log: errno says why. */
+void scan_cannot_read(struct scan *scan, const char *name);
+
 /* scan_unique.c: gives entry `number` its unique-id, and puts it into the table.  Returns false, with errno,
  * where none can be given. */
 bool scan_unique_id(

@@ -59,7 +59,7 @@ static void set_delivery(struct scan_entry *entry, const char *name, time_t modi
 		entry->delivery.seconds = modified > 0 ? (uint64_t)modified : 0;
 }
 
-static void cannot_read(struct scan *scan, const char *name)
+void scan_cannot_read(struct scan *scan, const char *name)
 {
 	if (scan->unreadable++ == 0) {
 		scan->example_errno = errno;
@@ -78,7 +78,7 @@ static int open_file(struct scan *scan, const struct scan_entry *entry, int dir)
 	if (fd < 0 && errno == ENOENT)
 		scan->incomplete = true;
 	else if (fd < 0 && errno != ELOOP && errno != ENXIO && errno != EMFILE)
-		cannot_read(scan, name);
+		scan_cannot_read(scan, name);
 	return fd;
 }
 
@@ -90,13 +90,13 @@ static bool measure(struct scan *scan, struct scan_entry *entry, int fd)
 	bool measured = false;
 
 	if (fstat(fd, &status) < 0) {
-		cannot_read(scan, name);
+		scan_cannot_read(scan, name);
 	} else if (S_ISREG(status.st_mode)) {
 		entry->size = (uint64_t)status.st_size;
 		set_delivery(entry, name, status.st_mtime);
 		measured = scan_octets(fd, entry->size, name, &entry->octets) == 0;
 		if (!measured)
-			cannot_read(scan, name);
+			scan_cannot_read(scan, name);
 	}
 	close(fd);
 	return measured;
@@ -119,7 +119,7 @@ static void measure_all(struct scan *scan, int cur, int new)
 			if (fd < 0 && errno == EMFILE && opened > i)
 				break;
 			if (fd < 0 && errno == EMFILE)
-				cannot_read(scan, scan->names + next->name);
+				scan_cannot_read(scan, scan->names + next->name);
 			if (fd >= 0 && opened > i)
 				posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
 			fds[opened % FILES_AHEAD] = fd;

@@ -6,6 +6,7 @@
  *   FAULT_FAIL=call:errno[:text]  that call fails (where its file name holds text)
  *   FAULT_RUN=n:command      runs a command before the nth change: another program
  *   FAULT_READ=n:command     likewise after the nth time that a directory was read; 0: each
+ *   FAULT_LONG=n             a file system with long names: NAME+ has n octets x for its +
  *   FAULT_SLOW=seconds       so much longer takes each crypt(3)
  *   FAULT_OLD=1              a file system that has no renameat2(2)
  *   FAULT_READ_AT=n:text     the nth read(2) of what begins with text fails: EIO
@@ -21,6 +22,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +194,44 @@ int closedir(DIR *stream)
 {
 	run_at("FAULT_READ", ++reads);
 	return REAL(closedir)(stream);
+}
+
+struct dirent64 *readdir64(DIR *stream)
+{
+	static union {
+		struct dirent64 file;
+		char data[8192];
+	} longer;
+	struct dirent64 *file = REAL(readdir64)(stream);
+	const char *by = getenv("FAULT_LONG");
+	size_t length = file ? strlen(file->d_name) : 0;
+	char *end = longer.data + offsetof(struct dirent64, d_name) + length - 1;
+
+	if (!shared || !by || length == 0 || file->d_name[length - 1] != '+')
+		return file;
+	memcpy(longer.data, file, offsetof(struct dirent64, d_name) + length);
+	memset(end, 'x', (size_t)atoi(by));
+	end[atoi(by)] = '\0';
+	return &longer.file;
+}
+
+int openat64(int dir, const char *name, int flags, ...)
+{
+	size_t length = strlen(name);
+	char real[256];
+	va_list arguments;
+	mode_t mode;
+
+	va_start(arguments, flags);
+	mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+	va_end(arguments);
+	if (shared && getenv("FAULT_LONG") && length > 255) {
+		while (length > 0 && name[length - 1] == 'x')
+			length--;
+		snprintf(real, sizeof(real), "%.*s+", (int)length, name);
+		name = real;
+	}
+	return REAL(openat64)(dir, name, flags, mode);
 }
 
 char *crypt_r(const char *password, const char *hash, struct crypt_data *data)

@@ -529,6 +529,35 @@ sys.stdout.buffer.write(b'x' * (s - 1) + b'\r\n.\r\n\n.')" "$size" | put cur 1:2
 	E
 }
 
+@test "names of more than 255 octets, as FUSE may have them: left out, logged, and no harm to the others" {
+	local long name=1600000002.M1P1.host:2,S
+	export LD_PRELOAD=$FAULT FAULT_LONG
+	three_messages
+	answers 'USER joe' 'PASS secret' UIDL >"$T/before"
+	# One that the index has, and one that it does not have: the longest have 256 octets and more.
+	mv "$MAILDIR/cur/$name" "$MAILDIR/cur/$name+"
+	echo four | put new 1600000004.M1P1.host+
+	for FAULT_LONG in 236 300 4000; do
+		long=$(grep -c 'can.t be read' "$LOG" || true)
+		answers 'USER joe' 'PASS secret' STAT 'RETR 1' >"$T/out"
+		grep -qx '+OK 2 88' "$T/out"
+		grep -qx 'first line' "$T/out"
+		[ "$(grep -c '2 files can.t be read, such as 160000000.*: File name too long' "$LOG")" = $((long + 1)) ]
+	done
+	# What gets such a name during a session is not there.
+	mv "$MAILDIR/cur/$name+" "$MAILDIR/cur/$name"
+	answers 'USER joe' 'PASS secret' UIDL >"$T/out"
+	[ "$(grep -E '^[1-3] ' "$T/out" | cut -d' ' -f2 | sort)" = "$(grep -E '^[1-3] ' "$T/before" | cut -d' ' -f2 | sort)" ]
+	during mv "$MAILDIR/cur/$name" "$MAILDIR/cur/$name+" <<-'E'
+		RETR 3
+		RETR 1
+		QUIT
+	E
+	grep -q '^-ERR \[SYS/TEMP\] Message 3 ' "$T/text"
+	grep -qx 'first line' "$T/text"
+	[ "$(messages_left)" = 4 ]
+}
+
 @test "a second session is [IN-USE], the first goes on (RFC 2449 s.8.1.2)" {
 	three_messages
 	start_listening
