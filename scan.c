@@ -199,12 +199,12 @@ static bool all_are_later(const struct scan *scan, const struct index *index)
 	return true;
 }
 
-/* Where cur/ was not read, what the index has of it is as it was. */
+/* Where one of the two was not read, what the index has of it is as it was. */
 static int add_unread(struct scan *scan, struct index *index)
 {
 	size_t i = scan->known_count;
 
-	if (read_index(scan, index, SCAN_CUR) < 0)
+	if (read_index(scan, index, (SCAN_CUR | SCAN_NEW) & ~scan->which) < 0)
 		return -1;
 	for (; i < scan->known_count; i++)
 		scan->known[i].seen = true;
@@ -218,7 +218,7 @@ int scan_measure(struct scan *scan, struct index *index, int cur, int new)
 	scan_read_new(scan, cur, new);
 	if (scan->entry_count == 0)
 		return 0;
-	if (!(scan->which & SCAN_CUR) && !all_are_later(scan, index)
+	if (scan->which != (SCAN_CUR | SCAN_NEW) && !all_are_later(scan, index)
 		&& add_unread(scan, index) < 0)
 		return -1;
 	scan->added = memory_resize(NULL, scan->entry_count * sizeof(*scan->added));

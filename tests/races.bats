@@ -130,6 +130,23 @@ message() {
 	grep -qE '^3 [0-9a-f]{32}$' "$T/one"
 }
 
+@test "... and likewise in cur of what is in new, though new is not read" {
+	local i
+	message a | put new 1600000001.M1P1.host
+	message z | put cur 1600000009.M1P1.host:2,
+	settle
+	answers 'USER joe' 'PASS secret' STAT >/dev/null
+	message b | put cur 1600000001.M1P1.host:2,S
+	touch -d '1 minute ago' "$MAILDIR/cur"
+	for i in 1 2; do
+		answers 'USER joe' 'PASS secret' UIDL >"$T/$i"
+		[ "$(grep -c ' 1600000001.M1P1.host$' "$T/$i")" = 1 ]
+		grep -qE '^3 [0-9a-f]{32}$' "$T/$i"
+	done
+	answers 'USER joe' 'PASS secret' 'RETR 1' 'DELE 1' QUIT | grep -qx 'Subject: a'
+	[ "$(messages_left)" = 2 ]
+}
+
 @test "a full disk while names change: the messages can be fetched and deleted all the same" {
 	three_messages
 	answers 'USER joe' 'PASS secret' >/dev/null
