@@ -223,6 +223,8 @@ static int refresh(
 		result = refresh_once(m, path, which, update);
 		if (errno != EAGAIN)
 			break;
+		/* What was moved came from, or went to, the other one. */
+		which = SCAN_CUR | SCAN_NEW;
 	}
 	return result;
 }

@@ -29,6 +29,21 @@ message() {
 	done
 }
 
+@test "moved to the one folder that is read, from the other one: both are read, and the login succeeds" {
+	local one=1600000001.M1P1.host from to
+	message a | put cur $one:2,
+	message b | put cur 1600000002.M1P1.host:2,S
+	message c | put new 1600000003.M1P1.host
+	for to in "new/$one" "cur/$one:2,"; do
+		from=$(cd "$MAILDIR" && echo ???/$one*)
+		settle
+		answers 'USER joe' 'PASS secret' >/dev/null
+		touch "$MAILDIR/${to%/*}"
+		hooked "FAULT_READ=1:mv $MAILDIR/$from $MAILDIR/$to" UIDL >"$T/out"
+		[ "$(sed -n 's/^[1-9] //p' "$T/out" | xargs)" = "$one 1600000002.M1P1.host 1600000003.M1P1.host" ]
+	done
+}
+
 @test "... and where they never stand still, the next session has them right" {
 	local i
 	for i in 1 2 3 4 5 6 7 8 9; do message "$i" | put new "160000000$i.M1P1.host"; done
