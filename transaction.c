@@ -205,15 +205,21 @@ static uint32_t choose_ahead(const struct session *s, uint64_t number)
 }
 
 /* The descriptor of a message; -1, and the reply is given, where it can't be had. */
-static int open_message(struct session *s, uint64_t number)
+static int open_message(struct session *s, uint64_t number, uint64_t size)
 {
 	struct request request = {.kind = REQUEST_OPEN, .number = (uint32_t)number};
 	struct reply reply;
+	int fd;
 
 	while (s->ahead_at < s->ahead_count && s->ahead_number < number)
 		close(take_ahead(s));
-	if (s->ahead_at < s->ahead_count && s->ahead_number == number)
-		return take_ahead(s);
+	if (s->ahead_at < s->ahead_count && s->ahead_number == number) {
+		fd = take_ahead(s);
+		/* So far before its end is its beginning, or else it has changed since. */
+		if (lseek(fd, (off_t)(0 - size), SEEK_END) == 0)
+			return fd;
+		close(fd);
+	}
 	request.ahead = s->ahead_most = choose_ahead(s, number);
 	transaction_leave(s);
 	s->ahead_number = number;
@@ -281,7 +287,7 @@ enum next cmd_retr(struct session *s, const struct arguments *arguments)
 	int fd;
 
 	if (!get_message(s, arguments->word[0], &number, &record)
-		|| (fd = open_message(s, number)) < 0)
+		|| (fd = open_message(s, number, record.size)) < 0)
 		return NEXT_COMMAND;
 	reply_ok(s, TEXT_OCTETS, record.octets, 0);
 	whole = send_message(s, fd, NULL, record.octets, &octets);
@@ -307,7 +313,7 @@ enum next cmd_top(struct session *s, const struct arguments *arguments)
 	if (!parse_number(arguments->word[1], &top.lines))
 		return reply_err(s, CODE_NONE, TEXT_NOT_A_COUNT, 0, 0);
 	if (!get_message(s, arguments->word[0], &number, &record)
-		|| (fd = open_message(s, number)) < 0)
+		|| (fd = open_message(s, number, record.size)) < 0)
 		return NEXT_COMMAND;
 	reply_ok(s, TEXT_TOP, 0, 0);
 	whole = send_message(s, fd, &top, UINT64_MAX, &octets);

@@ -123,6 +123,39 @@ message() {
 	answers 'USER joe' 'PASS secret' STAT QUIT | grep -q '^+OK 9 159$'
 }
 
+# fetch NUMBER: RETR on fd 9, what is answered without CR.
+fetch() {
+	local line
+	printf 'RETR %s\r\n' "$1" >&9
+	while read -r -u 9 line; do
+		line=${line%$'\r'}
+		echo "$line"
+		[ "$line" != . ] && [[ $line != -ERR* ]] || break
+	done
+}
+
+@test "... also where it was open already when its turn came" {
+	local i
+	for i in {1..9}; do message "$i" | put cur "160000000$i.M1P1.host:2,"; done
+	start_listening
+	connect_and_login
+	for i in 1 2 3 4; do fetch $i; done >"$T/out"
+	# 5, 6 and 7 came with 4.
+	echo more >>"$MAILDIR/cur/1600000005.M1P1.host:2,"
+	truncate -s 5 "$MAILDIR/cur/1600000006.M1P1.host:2,"
+	rm "$MAILDIR/cur/1600000008.M1P1.host:2,"
+	for i in 5 6 7 8 9; do fetch $i; done >"$T/out"
+	printf 'QUIT\r\n' >&9
+	exec 9>&-
+	wait_for grep -q 'fetched=6 ' "$T/listening"
+	[ "$(grep -E '^(-ERR|\+OK)' "$T/out" | cut -d, -f1)" = "-ERR [SYS/TEMP] Message 5 has changed
+-ERR [SYS/TEMP] Message 6 has changed
++OK 17 octets
+-ERR [SYS/TEMP] Message 8 was removed by another program
++OK 17 octets" ]
+	stop_listening
+}
+
 @test "a folder whose time is set back, as by rsync -a: what came is seen" {
 	message a | put cur 1600000001.M1P1.host:2,
 	settle
