@@ -57,22 +57,28 @@ static size_t keep_renamed(struct index_change *changes, size_t count)
 	return kept;
 }
 
-/* Learns under which names the messages are now.  Returns 0, or -1 with errno. */
-static int look_again(struct maildrop *m)
+/* Learns under which names the messages are now, and marks in `gone` (or NULL) those that are
+ * nowhere.  Returns 0, or -1 with errno. */
+static int look_again(struct maildrop *m, unsigned char *gone)
 {
 	struct stamp cur = stamp_of(m->cur), new = stamp_of(m->new);
 	struct index_update update = {0};
 	struct scan scan = {0};
 	time_t now = maildrop_now(m);
+	size_t i;
 	int result;
 
-	if (stamp_equal(&m->read_cur, &cur) && stamp_equal(&m->read_new, &new))
+	if (!gone && stamp_equal(&m->read_cur, &cur) && stamp_equal(&m->read_new, &new))
 		return 0;
 	result = scan_compare(&scan, &m->index, m->cur, m->new, SCAN_CUR | SCAN_NEW);
 	if (result == 0 && scan.unsteady) {
 		/* What was not seen may be there all the same. */
 		errno = EAGAIN;
 		result = -1;
+	}
+	for (i = 0; gone && result == 0 && i < scan.change_count; i++) {
+		if (scan.changes[i].kind == INDEX_GONE)
+			marks_set(gone, scan.changes[i].number);
 	}
 	update.changes = scan.changes;
 	update.change_count = keep_renamed(scan.changes, scan.change_count);
@@ -101,7 +107,7 @@ static int apply(struct maildrop *m, uint64_t number, operation *op, void *argum
 {
 	if (attempt(m, number, op, argument) == 0)
 		return 0;
-	if (errno != ENOENT || look_again(m) < 0)
+	if (errno != ENOENT || look_again(m, NULL) < 0)
 		return -1;
 	return attempt(m, number, op, argument);
 }
@@ -204,6 +210,7 @@ struct commit {
 	size_t count, room;
 	uint64_t *missing; /* numbers of messages that were not where the index says */
 	size_t missing_count, missing_room;
+	unsigned char *gone; /* marks: what is nowhere; NULL: nothing was missing */
 	bool touched_cur, touched_new;
 	time_t oldest; /* what was delivered before that has expired */
 	uint64_t quota_messages, quota_octets;
@@ -357,9 +364,8 @@ static void expire_message(struct maildrop *m, struct commit *commit, uint64_t n
 }
 
 /* Removes or keeps one message.  One that is missing comes again once all the others are
- * done; missing then, it has been removed by someone else. */
-static void commit_message(
-	struct maildrop *m, struct commit *commit, uint64_t number, bool again)
+ * done, unless it is known to be nowhere: then it has been removed by someone else. */
+static void commit_message(struct maildrop *m, struct commit *commit, uint64_t number)
 {
 	bool deleted = is_deleted(commit->orders, number);
 	struct maildrop_result *result = commit->result;
@@ -379,7 +385,8 @@ static void commit_message(
 		return;
 	if (done == 0)
 		done = (deleted ? move_message : keep_message)(m, commit, number, &at);
-	if (done < 0 && errno == ENOENT && !again) {
+	if (done < 0 && errno == ENOENT
+		&& !(commit->gone && marks_has(commit->gone, number))) {
 		add_missing(commit, number);
 	} else if (deleted && (done == 0 || errno == ENOENT)) {
 		result->deleted++;
@@ -390,14 +397,22 @@ static void commit_message(
 	/* Flags are a courtesy to other programs: without them, nothing is lost. */
 }
 
+/* Whoever has renamed a message may do so once more before it is removed. */
 static void commit_missing(struct maildrop *m, struct commit *commit)
 {
-	size_t i;
+	size_t i, count;
+	int tries;
 
-	if (commit->missing_count > 0 && look_again(m) == 0) {
-		for (i = 0; i < commit->missing_count; i++)
-			commit_message(m, commit, commit->missing[i], true);
-		return;
+	if (commit->missing_count > 0)
+		commit->gone = marks_new(marks_size(m->index.header.count));
+	for (tries = 0; commit->gone && commit->missing_count > 0; tries++) {
+		errno = EAGAIN;
+		if (tries == SCAN_TRIES || look_again(m, commit->gone) < 0)
+			break;
+		count = commit->missing_count;
+		commit->missing_count = 0;
+		for (i = 0; i < count; i++)
+			commit_message(m, commit, commit->missing[i]);
 	}
 	for (i = 0; i < commit->missing_count; i++) {
 		if (is_deleted(commit->orders, commit->missing[i])
@@ -424,7 +439,7 @@ static void commit_index(struct maildrop *m, struct commit *commit)
 		.new = commit->touched_new ? STAMP_NONE : header->new,
 	};
 
-	if (commit->missing_count > 0 && commit->count > 1)
+	if (commit->gone && commit->count > 1)
 		qsort(commit->changes, commit->count, sizeof(*commit->changes),
 			compare_changes);
 	if (commit->count > 0 && index_update(&m->index, m->dir, &update) < 0)
@@ -470,7 +485,7 @@ void maildrop_commit(struct maildrop *m, const struct maildrop_orders *orders,
 	memset(result, 0, sizeof(*result));
 	commit.oldest = maildrop_now(m) - (time_t)orders->expire * 86400;
 	for (number = 0; (number = next_concerned(m, orders, number)) < count; number++)
-		commit_message(m, &commit, number, false);
+		commit_message(m, &commit, number);
 	commit_missing(m, &commit);
 	if (commit.quota_messages > 0
 		&& quota_subtract(m->dir, commit.quota_messages, commit.quota_octets) < 0)

@@ -80,6 +80,37 @@ message() {
 	[ "$(messages_left)" = 1 ]
 }
 
+@test "QUIT meets a message that is renamed whenever something changes: removed once it stands still, or -ERR" {
+	local times name=$MAILDIR/cur/1600000001.M1P1.host:2,
+	# As often as the file says, which is not before the login is over.
+	cat >"$T/rename" <<-E
+		left=\$(cat $T/left)
+		[ "\$left" -gt 0 ] || exit
+		echo \$((left - 1)) >$T/left
+		mv ${name}F $name 2>/dev/null || mv $name ${name}F
+	E
+	set_left() { echo "$1" >"$T/left"; }
+	for times in 8 1000; do
+		rm -f "$MAILDIR/pop3d.index"
+		message a | put cur 1600000001.M1P1.host:2,
+		message b | put cur 1600000002.M1P1.host:2,
+		set_left 0
+		LD_PRELOAD=$FAULT FAULT_RUN="0:sh $T/rename" during set_left $times <<-'E'
+			DELE 1
+			QUIT
+		E
+		[ "$(cat "$T/left")" != "$times" ]
+		if [ "$times" = 8 ]; then
+			grep -q '^+OK Goodbye (1 messages left)' "$T/text"
+			[ "$(messages_left)" = 1 ]
+		else
+			grep -q '^-ERR \[SYS/TEMP\] 1 of 1 ' "$T/text"
+			wait_for grep -q 'deleted=0 .*left=2 ' "$T/listening"
+			[ "$(messages_left)" = 2 ]
+		fi
+	done
+}
+
 @test "all flags renamed during a session: every message is listed, fetched and deleted" {
 	local i
 	for i in {100..599}; do message "$i" | put cur "1600000$i.M1P1.host:2,"; done
