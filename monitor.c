@@ -120,6 +120,10 @@ static bool handle_open(struct monitor *m, struct request *request)
 	if (request->number >= m->count || request->ahead >= REQUEST_FILES
 		|| request->ahead >= m->count - request->number)
 		return monitor_violation(m);
+	/* Descriptors on their way count for all processes of the user id, which many users may
+	 * share: a session has one reply's. */
+	if (!reply_is_taken(m->session))
+		return monitor_violation(m);
 	status = maildrop_message(&m->maildrop, request->number, files);
 	if (status == MESSAGE_OPEN)
 		count = 1 + open_ahead(m, request, files + 1);

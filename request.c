@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -166,6 +167,16 @@ int reply_send_files(
 		&& errno == ETOOMANYREFS && tries++ < PATIENCE)
 		nanosleep(&pause, NULL);
 	return sent;
+}
+
+/* Where the kernel can't tell, nobody is blamed. */
+bool reply_is_taken(int session)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = {0};
+	socklen_t length = sizeof(memory);
+
+	return getsockopt(session, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0
+		|| memory[SK_MEMINFO_WMEM_ALLOC] == 0;
 }
 
 static int receive_reply(int monitor, struct reply *reply, int *files, size_t *count)

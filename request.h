@@ -19,6 +19,7 @@
 #include "oauth.h"
 #include "tls.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define REQUEST_TEXT_MAX 256     /* octets of a name or secret, its NUL included */
@@ -36,7 +37,8 @@ enum request_kind {
 	REQUEST_SECURED, /* how the handshake went */
 	REQUEST_LOGIN,   /* by anything but SCRAM and tokens */
 	REQUEST_OPEN, /* message `number`: its descriptor comes back, and of the `ahead` next
-			  * ones those before the first that can't be opened */
+			  * ones those before the first that can't be opened; once the last
+			  * reply has been taken */
 	REQUEST_RECOUNT, /* message `number` was not as long as the index says */
 	REQUEST_DELETED, /* marks, from message 8 * REQUEST_MARKS * `number` on */
 	REQUEST_FETCHED, /* likewise */
@@ -184,6 +186,9 @@ int reply_send(int session, const struct reply *reply, int fd); /* fd: -1 for no
  * this user, and were for two seconds. */
 int reply_send_files(
 	int session, const struct reply *reply, const int *files, size_t count);
+
+/* Whether the session has taken all that was sent to it. */
+bool reply_is_taken(int session);
 
 /* Waits for one packet.  Returns 0, or -1 where the other process is gone or what came is
  * not one packet of the right size.  A descriptor that came along is the caller's, or -1;

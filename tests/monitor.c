@@ -39,6 +39,14 @@ static int count_descriptors(pid_t pid)
 	return count;
 }
 
+/* Whether it ends before anything more is said. */
+static bool is_ended(const struct run *run)
+{
+	struct pollfd end = {.fd = run->socket};
+
+	return poll(&end, 1, RUN_PATIENCE) == 1 && (end.revents & POLLHUP);
+}
+
 /* The tests. */
 
 static bool out_of_place(void)
@@ -617,21 +625,56 @@ static bool descriptors(void)
 	return finish(&run) && abs(after - before) < 10;
 }
 
-/* Who asks and does not listen is given up. */
-static bool deaf(void)
+/* Who has messages opened and does not take them has no others opened. */
+static bool not_taken(void)
 {
-	struct request request = {.kind = REQUEST_OPEN, .number = 0};
+	struct reply reply;
+	int files[REQUEST_FILES];
+	struct run run;
+	size_t count;
+
+	if (!start_logged_in(&run))
+		return false;
+	ask_ahead(&run, REQUEST_OPEN, 0, REQUEST_FILES - 1);
+	ask_ahead(&run, REQUEST_OPEN, 0, REQUEST_FILES - 1);
+	/* The monitor ends with the second one; what it has sent can be read then. */
+	if (!is_ended(&run) || reply_receive_files(run.socket, &reply, files, &count) < 0
+		|| count != REQUEST_FILES)
+		return false;
+	while (count > 0)
+		close(files[--count]);
+	return is_violation(&run);
+}
+
+/* A session that asks as soon as it has its answer is not taken for that. */
+static bool taken_at_once(void)
+{
 	struct run run;
 	int i;
 
 	if (!start_logged_in(&run))
 		return false;
 	for (i = 0; i < 2000; i++) {
-		if (send(run.socket, &request, request_size(REQUEST_OPEN), MSG_NOSIGNAL)
-			< 0)
-			break;
+		ask_kind(&run, REQUEST_OPEN, 0);
+		if (answer(&run) != REPLY_OK)
+			return false;
 	}
-	return i < 2000 && finish(&run);
+	ask_kind(&run, REQUEST_END, 0);
+	return finish(&run) && !strstr(run.words, "violation");
+}
+
+/* Who asks and does not listen is given up. */
+static bool deaf(void)
+{
+	struct run run;
+	int i;
+
+	start(&run, true);
+	for (i = 0; i < 8; i++) {
+		ask_kind(&run, REQUEST_TICKET, 0);
+		ask_kind(&run, REQUEST_CHALLENGE, 0);
+	}
+	return is_ended(&run) && finish(&run);
 }
 
 /* Who never asks, too. */
@@ -714,6 +757,8 @@ static const struct test tests[] = {
 	{"one report of the handshake", handshake_told_once},
 	{"the log has no line of the session's", told_in_the_log},
 	{"descriptors are not taken", descriptors},
+	{"a session that does not take what it had opened", not_taken},
+	{"messages opened one after the other, however quickly", taken_at_once},
 	{"a session that does not listen", deaf},
 	{"a session that never asks", silent},
 	{"random requests", random_requests},
