@@ -52,6 +52,26 @@ static void open_lock(struct maildrop *m)
 		m->lock = openat(m->dir, MAILDROP_LOCK_FILE, flags);
 }
 
+static void close_lock(struct maildrop *m)
+{
+	if (m->lock >= 0)
+		close(m->lock);
+	m->lock = -1;
+}
+
+static bool lock_directory(const struct maildrop *m)
+{
+	return flock(m->dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+}
+
+/* Who can read the directory can hold flock(2) on it. */
+static bool others_can_read(const struct maildrop *m)
+{
+	struct stat status;
+
+	return fstat(m->dir, &status) < 0 || (status.st_mode & (S_IRGRP | S_IROTH));
+}
+
 /* fcntl(2) on the lock file works between hosts, and no one but the user can hold it.  Where
  * there can be none, flock(2) on the directory has to do.  The kernel drops both with the
  * process. */
@@ -61,17 +81,18 @@ static bool try_lock(struct maildrop *m)
 
 	if (m->lock < 0)
 		open_lock(m);
-	if (m->lock >= 0) {
-		if (fcntl(m->lock, F_SETLK, &first) == 0)
+	if (m->lock >= 0 && fcntl(m->lock, F_SETLK, &first) == 0) {
+		/* Both: when another session came, or comes, there may be no such file. */
+		if (lock_directory(m) || others_can_read(m))
 			return true;
-		if (errno == EAGAIN || errno == EACCES)
-			return false;
+		close_lock(m);
+		return false;
 	}
+	if (m->lock >= 0 && (errno == EAGAIN || errno == EACCES))
+		return false;
 	m->lock_errno = errno;
-	if (m->lock >= 0)
-		close(m->lock);
-	m->lock = -1;
-	return flock(m->dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+	close_lock(m);
+	return lock_directory(m);
 }
 
 /* Whether who asks for the lock would be refused for being early: then nobody is to make way. */
@@ -362,7 +383,8 @@ enum maildrop_status maildrop_open(struct maildrop *m, const char *path,
 
 void maildrop_close(struct maildrop *m)
 {
-	int *const fds[] = {&m->cur, &m->new, &m->lock, &m->dir};
+	/* Who gets the lock finds the directory's free. */
+	int *const fds[] = {&m->cur, &m->new, &m->dir, &m->lock};
 	size_t i;
 
 	maildrop_write_sizes(m);

@@ -297,6 +297,28 @@ with open(sys.argv[1], "r+b") as f:
 	grep -q '^-ERR \[IN-USE\]' "$T/second"
 }
 
+@test "... also where it can be written to meanwhile, or where a lock file can't be opened any more" {
+	three_messages
+	chmod 500 "$MAILDIR"
+	become_writable() {
+		chmod 700 "$MAILDIR"
+		answers 'USER joe' 'PASS secret' 'DELE 1' QUIT >"$T/second"
+		answers 'USER joe' 'PASS secret' 'DELE 1' QUIT >"$T/third"
+	}
+	during become_writable < <(printf 'DELE 2\nQUIT\n')
+	grep -q '^-ERR \[IN-USE\] .* for 0 seconds' "$T/second"
+	grep -q '^-ERR \[IN-USE\] .* for 0 seconds' "$T/third"
+	grep -q '^+OK Goodbye (2 messages' "$T/text"
+	lose_lock() {
+		chmod 0 "$MAILDIR/pop3d.lock"
+		answers 'USER joe' 'PASS secret' QUIT >"$T/second"
+		chmod 600 "$MAILDIR/pop3d.lock"
+	}
+	during lose_lock <<<QUIT
+	grep -q '^-ERR \[IN-USE\]' "$T/second"
+	answers 'USER joe' 'PASS secret' STAT QUIT | grep -q '^+OK 2 '
+}
+
 @test "a full disk while the index is written: the session does without, mail can be deleted" {
 	local call
 	for call in pwrite ftruncate; do

@@ -296,6 +296,7 @@ fetch() {
 
 @test "no other user can lock a Maildir that others may read" {
 	three_messages
+	chmod 755 "$MAILDIR"
 	answers 'USER joe' 'PASS secret' QUIT >/dev/null
 	flock -s "$MAILDIR" sleep 60 3>&- &
 	PIDS="$PIDS $!"
