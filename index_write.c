@@ -214,6 +214,17 @@ static void note_time(struct index_header *header, const struct item *item)
 		header->newest = time;
 }
 
+/* An even second, as every file system's times can have it, and so long ago that nothing written from
+ * now on bears that time, be it as coarse as it may. */
+static bool choose_time(struct timespec *time)
+{
+	if (clock_gettime(CLOCK_REALTIME, time) < 0)
+		return false;
+	time->tv_sec = (time->tv_sec / 2 - 2) * 2;
+	time->tv_nsec = 0;
+	return true;
+}
+
 /* The header comes last of all; the mtime then says that the file is as we left it. */
 static bool write_header(
 	int fd, struct index_header *header, const struct index_update *update)
@@ -227,7 +238,7 @@ static bool write_header(
 	header->new = update->new;
 	memset(header->boot, 0, sizeof(header->boot));
 	strcpy(header->boot, index_boot());
-	if (clock_gettime(CLOCK_REALTIME, &times[1]) < 0)
+	if (!choose_time(&times[1]))
 		return false;
 	header->written.seconds = times[1].tv_sec;
 	header->written.nanoseconds = (uint32_t)times[1].tv_nsec;

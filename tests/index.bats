@@ -54,6 +54,26 @@ all_equal() {
 	all_equal $calls
 }
 
+# coarsen TIME: pop3d.index has it, as on a file system whose times are even seconds (FAT; ext3 has seconds).
+coarsen() {
+	touch -d "@$(($1 / 2 * 2))" "$MAILDIR/pop3d.index"
+}
+
+# bats test_tags=calls
+@test "... also where times are coarse; who has written to the index at the same time is noticed" {
+	settled_maildrop 10
+	coarsen "$(stat -c %Y "$MAILDIR/pop3d.index")"
+	count_calls
+	run ! grep -E 'getdents|openat.*host' "$T/calls"
+	rm "$MAILDIR/pop3d.index"
+	listing >"$T/one"
+	# The octets of the first message.
+	printf x | dd of="$MAILDIR/pop3d.index" bs=1 seek=256 conv=notrunc status=none
+	coarsen "$(stat -c %Y "$MAILDIR/pop3d.index")"
+	listing >"$T/two"
+	diff "$T/one" "$T/two"
+}
+
 # bats test_tags=calls
 @test "new mail only: the old messages are neither listed nor read" {
 	local i size calls

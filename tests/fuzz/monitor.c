@@ -344,7 +344,7 @@ static void make_index(unsigned flags, struct input *input)
 		data[at % good_length] ^= (char)(1 + input_octet(input));
 	fuzz_write(maildir, INDEX_FILE, data, good_length);
 	times[1].tv_sec = header.written.seconds;
-	times[1].tv_nsec = flags & AS_WRITTEN ? header.written.nanoseconds : 0;
+	times[1].tv_nsec = flags & AS_WRITTEN ? header.written.nanoseconds : 1;
 	MUST(utimensat(maildir, INDEX_FILE, times, 0) == 0);
 }
 
