@@ -257,7 +257,8 @@ bool sandbox_start(const struct sandbox_user *user, enum sandbox_mode mode, bool
 	return false;
 }
 
-/* Octets, descriptors and so on that no session comes near. */
+/* Octets, descriptors and so on that no session comes near; nor a monitor an hour, in which slow machines
+ * count the octets of some hundred GB. */
 #define SESSION_MEMORY ((rlim_t)256 << 20)
 #define SESSION_DESCRIPTORS (REQUEST_FILES + 16)
 #define SESSION_SECONDS 3600 /* of the processor's time */
@@ -316,7 +317,8 @@ int sandbox_maildir(const char *path)
 #ifdef SANDBOX_NONE
 	return 0;
 #endif
-	if (limit(RLIMIT_NPROC, 0) < 0 || (there.landlock && landlock_enter(path) < 0)
+	if (limit(RLIMIT_NPROC, 0) < 0 || limit(RLIMIT_CPU, SESSION_SECONDS) < 0
+		|| (there.landlock && landlock_enter(path) < 0)
 		|| (there.seccomp && seccomp_enter(SECCOMP_MAILDROP) < 0))
 		return -1;
 	return 0;

@@ -223,6 +223,29 @@ limit_of() {
 }
 
 # bats test_tags=plain
+@test "monitor, logged in: limits are on" {
+	start_listening
+	connect_and_login
+	[ "$(limit_of 'Max processes' "$monitor")" = 0 ]
+	[ "$(limit_of 'Max core file size' "$monitor")" = 0 ]
+	[ "$(limit_of 'Max cpu time' "$monitor")" = 3600 ]
+	exec 9>&-
+}
+
+# bats test_tags=plain
+@test "monitor: a maildrop that takes more time than there is ends it, and the lock is free" {
+	truncate -s 100G "$MAILDIR/cur/1600000001.M1P1.host:2,"
+	own "$MAILDIR/cur"
+	(
+		ulimit -t 2
+		printf '%s\r\n' 'USER joe' 'PASS secret' | timeout 60 "$POP3D" -f "$CONF" >"$T/out" 2>>"$LOG"
+	) || true
+	run ! grep -q '^+OK Maildrop' "$T/out"
+	rm "$MAILDIR/cur/1600000001.M1P1.host:2,"
+	answers 'USER joe' 'PASS secret' STAT QUIT | grep -q '^+OK 0 0$'
+}
+
+# bats test_tags=plain
 @test "no empty directory is left behind" {
 	answers QUIT >/dev/null
 	start_listening
