@@ -157,26 +157,33 @@ int reply_send(int session, const struct reply *reply, int fd)
 
 #define PATIENCE 200 /* tries, 10 ms apart */
 
+static const struct timespec moment = {.tv_nsec = 10000000};
+
 int reply_send_files(
 	int session, const struct reply *reply, const int *files, size_t count)
 {
-	static const struct timespec pause = {.tv_nsec = 10000000};
 	int tries = 0, sent;
 
 	while ((sent = send_packet(session, reply, sizeof(*reply), files, count)) < 0
 		&& errno == ETOOMANYREFS && tries++ < PATIENCE)
-		nanosleep(&pause, NULL);
+		nanosleep(&moment, NULL);
 	return sent;
 }
 
-/* Where the kernel can't tell, nobody is blamed. */
+/* Where the kernel can't tell, nobody is blamed; nor where it is behind with what it frees. */
 bool reply_is_taken(int session)
 {
 	uint32_t memory[SK_MEMINFO_VARS] = {0};
 	socklen_t length = sizeof(memory);
+	int tries;
 
-	return getsockopt(session, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0
-		|| memory[SK_MEMINFO_WMEM_ALLOC] == 0;
+	for (tries = 0; tries < PATIENCE; tries++) {
+		if (getsockopt(session, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0
+			|| memory[SK_MEMINFO_WMEM_ALLOC] == 0)
+			return true;
+		nanosleep(&moment, NULL);
+	}
+	return false;
 }
 
 static int receive_reply(int monitor, struct reply *reply, int *files, size_t *count)

@@ -187,7 +187,7 @@ int reply_send(int session, const struct reply *reply, int fd); /* fd: -1 for no
 int reply_send_files(
 	int session, const struct reply *reply, const int *files, size_t count);
 
-/* Whether the session has taken all that was sent to it. */
+/* Whether the session has taken all that was sent to it; waits two seconds for that. */
 bool reply_is_taken(int session);
 
 /* Waits for one packet.  Returns 0, or -1 where the other process is gone or what came is
