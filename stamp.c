@@ -30,5 +30,8 @@ bool stamp_equal(const struct stamp *then, const struct stamp *now)
 
 struct stamp stamp_settled(struct stamp stamp, time_t now)
 {
-	return stamp.seconds + GRANULARITY <= now ? stamp : STAMP_NONE;
+	bool settled = stamp.seconds + GRANULARITY <= now
+		&& stamp.changed_seconds + GRANULARITY <= now;
+
+	return settled ? stamp : STAMP_NONE;
 }

@@ -21,7 +21,7 @@ struct stamp stamp_of(int fd);
 bool stamp_equal(const struct stamp *then, const struct stamp *now);
 
 /* The stamp, or STAMP_NONE where it is so young that a later change might bear the same
- * time.  `now` is by the clock of the file system. */
+ * times: mtime may have been set back, but ctime can't be.  `now` is by the clock of the file system. */
 struct stamp stamp_settled(struct stamp stamp, time_t now);
 
 #endif

@@ -133,9 +133,16 @@ three_messages() {
 	printf 'Subject: three\n\nend' | put new 1600000003.M1P1.host
 }
 
-# So long ago that the index trusts the folders' times.
+# Until the index trusts the folders' times: two seconds after the last change.
 settle() {
-	touch -d '1 minute ago' "$MAILDIR/cur" "$MAILDIR/new"
+	local last
+	last=$(stat -c %Z "$MAILDIR/cur" "$MAILDIR/new" | sort -n | tail -n 1)
+	wait_for is_past $((last + 2))
+	sleep 0.02 # file systems' clocks tick
+}
+
+is_past() {
+	[ "$(date +%s)" -ge "$1" ]
 }
 
 # dialog: lets talk(1) run the script on standard input in lock step over a socket and,

@@ -197,13 +197,23 @@ fetch() {
 	answers 'USER joe' 'PASS secret' STAT QUIT | grep -q '^+OK 2 '
 }
 
+@test "... and its times are trusted when the change, too, was two seconds ago" {
+	message a | put cur 1600000001.M1P1.host:2,
+	touch -d '1 minute ago' "$MAILDIR/cur"
+	answers 'USER joe' 'PASS secret' QUIT >/dev/null
+	"$TESTS/index_tool.py" "$MAILDIR/pop3d.index" dump | grep -q "'cur_s': 0,"
+	settle
+	answers 'USER joe' 'PASS secret' QUIT >/dev/null
+	run ! grep -q "'cur_s': 0," < <("$TESTS/index_tool.py" "$MAILDIR/pop3d.index" dump)
+}
+
 @test "a copy in new of what is in cur gets a unique-id of its own, though cur is not read" {
 	message a | put cur 1600000001.M1P1.host:2,
 	message z | put cur 1600000009.M1P1.host:2,
 	settle
 	answers 'USER joe' 'PASS secret' STAT QUIT >/dev/null
 	message a | put new 1600000001.M1P1.host
-	touch -d '1 minute ago' "$MAILDIR/new"
+	settle
 	answers 'USER joe' 'PASS secret' UIDL >"$T/one"
 	[ "$(grep -c ' 1600000001.M1P1.host$' "$T/one")" = 1 ]
 	grep -qE '^3 [0-9a-f]{32}$' "$T/one"
