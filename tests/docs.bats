@@ -87,3 +87,14 @@ load helper
 		[ "$(sed -n "/^## $heading/,\$p" "$TOP/README.md" | awk '/^```/ { n++; next } n == 1' | grep -c .)" = 1 ]
 	done
 }
+
+@test "the files that the documents name are there" {
+	local name
+	cd "$TOP"
+	for name in $(grep -ohE '\b(tests|bench|dist)/[a-zA-Z0-9_./-]*[a-zA-Z0-9_]' README.md SECURITY.md ARCHITECTURE.md bench/README.md | sort -u); do
+		[ -e "$name" ] || [ -e "$name.c" ] || fail "$name"
+	done
+	for name in $(grep -ohE '\b[a-z_]+\.[ch]\b' SECURITY.md ARCHITECTURE.md bench/README.md | sort -u); do
+		[ -e "$name" ] || [ -e "tests/$name" ] || [ -e "bench/$name" ] || fail "$name"
+	done
+}
