@@ -104,13 +104,28 @@ coarsen() {
 	many_messages cur 100
 	listing >"$T/one"
 	rm "$MAILDIR/pop3d.index"
-	(ulimit -n 33 && listing >"$T/two")
+	unless_others_have_more listing >"$T/two"
 	diff "$T/one" "$T/two"
 	# And when they are fetched, by a session that was to have more.
-	(ulimit -n 33 && { echo USER joe; echo PASS secret; printf 'RETR %s\n' {1..100}; echo QUIT; } |
-		"$POP3D" -f "$CONF" >"$T/out" 2>>"$LOG")
+	{ echo 'USER joe'; echo 'PASS secret'; printf 'RETR %s\n' {1..100}; echo QUIT; } >"$T/lines"
+	unless_others_have_more fetch >"$T/out"
 	[ "$(grep -c '^+OK 2[57] octets' "$T/out")" = 100 ]
 	run ! grep -E "unreadable|Too many" "$LOG"
+}
+
+fetch() {
+	"$POP3D" -f "$CONF" <"$T/lines" 2>>"$LOG"
+}
+
+# unless_others_have_more COMMAND: with 33 descriptors.  Once more where other tests, whose user id is the same, have
+# as many on their way between two processes, which the kernel counts together.
+unless_others_have_more() {
+	for _ in 1 2 3 4 5; do
+		: >"$LOG"
+		(ulimit -n 33 && "$@") >"$T/tried"
+		grep -q 'Too many references' "$LOG" || break
+	done
+	cat "$T/tried"
 }
 
 @test "lost: the index is made again, and says the same" {
