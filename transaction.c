@@ -204,8 +204,23 @@ static uint32_t choose_ahead(const struct session *s, uint64_t number)
 	return most < behind ? most : (uint32_t)behind;
 }
 
-/* The descriptor of a message; -1, and the reply is given, where it can't be had. */
-static int open_message(struct session *s, uint64_t number, uint64_t size)
+/* What of a message was read last. */
+#define BLOCK 32768
+static char block[BLOCK];
+
+/* Reads the first octets of a message that was opened before it was asked for: false where it is not
+ * as long as it was.  A read that falls short says so itself. */
+static bool read_first(int fd, uint64_t size, ssize_t *got)
+{
+	if (size >= BLOCK && lseek(fd, (off_t)(0 - size), SEEK_END) != 0)
+		return false;
+	*got = read(fd, block, BLOCK);
+	return size < BLOCK ? *got == (ssize_t)size : *got == BLOCK;
+}
+
+/* The descriptor of a message, whose first octets are in the block; -1, and the reply is given,
+ * where it can't be had. */
+static int open_message(struct session *s, uint64_t number, uint64_t size, ssize_t *got)
 {
 	struct request request = {.kind = REQUEST_OPEN, .number = (uint32_t)number};
 	struct reply reply;
@@ -215,8 +230,7 @@ static int open_message(struct session *s, uint64_t number, uint64_t size)
 		close(take_ahead(s));
 	if (s->ahead_at < s->ahead_count && s->ahead_number == number) {
 		fd = take_ahead(s);
-		/* So far before its end is its beginning, or else it has changed since. */
-		if (lseek(fd, (off_t)(0 - size), SEEK_END) == 0)
+		if (read_first(fd, size, got))
 			return fd;
 		close(fd);
 	}
@@ -227,8 +241,13 @@ static int open_message(struct session *s, uint64_t number, uint64_t size)
 	if (request_send(s->monitor, &request) < 0
 		|| reply_receive_files(s->monitor, &reply, s->ahead, &s->ahead_count) < 0)
 		reply.status = REPLY_TEMPORARY;
-	else if (reply.status == REPLY_OK && s->ahead_count > 0)
-		return take_ahead(s);
+	else if (reply.status == REPLY_OK && s->ahead_count > 0) {
+		fd = take_ahead(s);
+		*got = read(fd, block, BLOCK);
+		if (*got >= 0)
+			return fd;
+		close(fd);
+	}
 	transaction_leave(s);
 	if (reply.status == REPLY_GONE)
 		reply_err(s, CODE_SYS_TEMP, TEXT_GONE, number + 1, 0);
@@ -239,21 +258,18 @@ static int open_message(struct session *s, uint64_t number, uint64_t size)
 	return -1;
 }
 
-/* Sends a message of so many octets (a guess: it is read to its end), or the top of it.  Fills in its
- * octets on the wire, or returns false where it could not be sent to its end. */
-#define BLOCK 32768
-
-static bool send_message(struct session *s, int fd, struct message_top *top,
+/* Sends a message of so many octets (a guess: it is read to its end), or the top of it, the first of
+ * it being in the block.  Fills in its octets on the wire, or returns false where it could not be sent
+ * to its end. */
+static bool send_message(struct session *s, int fd, ssize_t got, struct message_top *top,
 	uint64_t expected, uint64_t *octets)
 {
-	static char block[BLOCK];
 	struct message_stuffing stuffing = MESSAGE_STUFFING_START;
 	uint64_t sent = 0;
-	ssize_t got = 1;
 	size_t made;
 	char *out;
 
-	while (!(top && top->done) && (got = read(fd, block, sizeof(block))) > 0) {
+	while (got > 0) {
 		size_t wanted = (size_t)got;
 
 		if (top)
@@ -265,10 +281,13 @@ static bool send_message(struct session *s, int fd, struct message_top *top,
 		made = message_stuff(&stuffing, block, wanted, out);
 		wire_wrote(&s->wire, made);
 		sent += made;
+		if (top && top->done)
+			break;
 		/* A read that fell short, and all is there: no other one has to say so. */
-		if ((size_t)got < sizeof(block)
+		if (got < BLOCK
 			&& sent - stuffing.dots + message_missing(&stuffing) == expected)
 			break;
+		got = read(fd, block, BLOCK);
 	}
 	out = wire_room(&s->wire, MESSAGE_END_MAX);
 	if (got < 0 || !out)
@@ -283,14 +302,15 @@ enum next cmd_retr(struct session *s, const struct arguments *arguments)
 {
 	struct index_record record;
 	uint64_t number, octets = 0;
+	ssize_t got;
 	bool whole;
 	int fd;
 
 	if (!get_message(s, arguments->word[0], &number, &record)
-		|| (fd = open_message(s, number, record.size)) < 0)
+		|| (fd = open_message(s, number, record.size, &got)) < 0)
 		return NEXT_COMMAND;
 	reply_ok(s, TEXT_OCTETS, record.octets, 0);
-	whole = send_message(s, fd, NULL, record.octets, &octets);
+	whole = send_message(s, fd, got, NULL, record.octets, &octets);
 	close(fd);
 	if (!whole)
 		return cut_off(s);
@@ -307,16 +327,17 @@ enum next cmd_top(struct session *s, const struct arguments *arguments)
 	struct message_top top = {0};
 	struct index_record record;
 	uint64_t number, octets;
+	ssize_t got;
 	bool whole;
 	int fd;
 
 	if (!parse_number(arguments->word[1], &top.lines))
 		return reply_err(s, CODE_NONE, TEXT_NOT_A_COUNT, 0, 0);
 	if (!get_message(s, arguments->word[0], &number, &record)
-		|| (fd = open_message(s, number, record.size)) < 0)
+		|| (fd = open_message(s, number, record.size, &got)) < 0)
 		return NEXT_COMMAND;
 	reply_ok(s, TEXT_TOP, 0, 0);
-	whole = send_message(s, fd, &top, UINT64_MAX, &octets);
+	whole = send_message(s, fd, got, &top, UINT64_MAX, &octets);
 	close(fd);
 	return whole ? NEXT_COMMAND : cut_off(s);
 }

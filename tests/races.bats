@@ -165,25 +165,34 @@ fetch() {
 	done
 }
 
-@test "... also where it was open already when its turn came" {
-	local i
-	for i in {1..9}; do message "$i" | put cur "160000000$i.M1P1.host:2,"; done
+@test "... also where it was open already when its turn came, however long it is" {
+	local i size
 	start_listening
-	connect_and_login
-	for i in 1 2 3 4; do fetch $i; done >"$T/out"
-	# 5, 6 and 7 came with 4.
-	echo more >>"$MAILDIR/cur/1600000005.M1P1.host:2,"
-	truncate -s 5 "$MAILDIR/cur/1600000006.M1P1.host:2,"
-	rm "$MAILDIR/cur/1600000008.M1P1.host:2,"
-	for i in 5 6 7 8 9; do fetch $i; done >"$T/out"
-	printf 'QUIT\r\n' >&9
-	exec 9>&-
-	wait_for grep -q 'fetched=6 ' "$T/listening"
-	[ "$(grep -E '^(-ERR|\+OK)' "$T/out" | cut -d, -f1)" = "-ERR [SYS/TEMP] Message 5 has changed
+	# What is read at once is 32 KiB.
+	for size in 20 32767 32768 32769 70000; do
+		rm -f "$MAILDIR"/cur/*
+		for i in {1..9}; do
+			message "$i" >"$T/message"
+			head -c $((size - $(wc -c <"$T/message"))) /dev/zero | tr '\0' x >>"$T/message"
+			put cur "16000$size$i.M1P1.host:2," <"$T/message"
+		done
+		connect_and_login
+		for i in 1 2 3 4; do fetch $i; done >"$T/out"
+		# 5, 6 and 7 came with 4.
+		echo more >>"$MAILDIR/cur/16000${size}5.M1P1.host:2,"
+		truncate -s -5 "$MAILDIR/cur/16000${size}6.M1P1.host:2,"
+		rm "$MAILDIR/cur/16000${size}8.M1P1.host:2,"
+		for i in 5 6 7 8 9; do fetch $i; done >"$T/out"
+		printf 'QUIT\r\n' >&9
+		exec 9>&-
+		[ "$(grep -E '^(-ERR|\+OK)' "$T/out" | cut -d, -f1 | sed 's/[0-9]* octets/its octets/')" = "-ERR [SYS/TEMP] Message 5 has changed
 -ERR [SYS/TEMP] Message 6 has changed
-+OK 17 octets
++OK its octets
 -ERR [SYS/TEMP] Message 8 was removed by another program
-+OK 17 octets" ]
++OK its octets" ] || fail "$size: $(grep -E '^(-ERR|\+OK)' "$T/out")"
+		wait_for grep -q "fetched=6 " "$T/listening"
+		: >"$T/listening"
+	done
 	stop_listening
 }
 
