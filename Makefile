@@ -21,7 +21,7 @@ UNITS = pop3d.socket pop3d@.service pop3s.socket pop3s@.service \
 CC = cc
 CFLAGS = -O2 -g
 HARDEN_CFLAGS = -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-HARDEN_LDFLAGS = -pie -Wl,-z,relro,-z,now
+HARDEN_LDFLAGS = $(LINK_$(STATIC)) -Wl,-z,relro,-z,now
 HARDEN_SO_LDFLAGS = -Wl,-z,relro,-z,now
 
 # Where objects and the program go, for builds beside one another.
@@ -38,8 +38,19 @@ OBJECTS = aside.o auth.o base64.o capa.o checkpassword.o conf.o conf_keys.o dige
 	request.o sandbox.o sasl.o sasl_external.o sasl_oauth.o sasl_scram.o saslprep.o scan.o scan_read.o scan_table.o scan_unique.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
 	users.o users_check.o users_file.o users_index.o users_summary.o wire.o
 
+# STATIC=yes: for super servers, whose pop3d starts quicker so.  Nothing can be loaded when it runs: no
+# TLS, no PAM, no libidn, and users of /etc/passwd only.  (Of that the linker warns.)
+STATIC = no
+LINK_yes = -static-pie
+LINK_no = -pie
+LOADED_no = tls.so
+LOADER_yes = static.o
+OBJECTS += $(LOADER_$(STATIC))
+
 # PAM=no: without `users pam`.  It takes a header only: the library is loaded where it is used.
-PAM = $(if $(wildcard /usr/include/security/pam_appl.h),yes,no)
+PAM_yes = no
+PAM_no = $(if $(wildcard /usr/include/security/pam_appl.h),yes,no)
+PAM = $(PAM_$(STATIC))
 ifeq ($(PAM),yes)
 OBJECTS += pam.o
 POP3D_CPPFLAGS += -DWITH_PAM
@@ -50,11 +61,12 @@ OBJECTS += $(if $(findstring PROOF,$(CPPFLAGS)),proof.o)
 
 # Those that pop3passwd shares with pop3d are among the latter's.
 PASSWD_OBJECTS = ask.o output.o pop3passwd.o store.o users_edit.o users_index_write.o
-PASSWD_SHARED = auth.o base64.o conf.o conf_keys.o digest.o lines.o log.o memory.o network.o saslprep.o scram.o users.o users_file.o users_index.o users_summary.o
+PASSWD_SHARED = auth.o base64.o conf.o conf_keys.o digest.o lines.o log.o memory.o network.o saslprep.o scram.o users.o users_file.o users_index.o users_summary.o $(LOADER_$(STATIC))
 
 TLS_OBJECTS = certificate.o tls.o tls_binding.o tls_client.o tls_handshake.o tls_key.o tls_memory.o tls_rehearsal.o tls_server.o tls_ticket.o tls_transcript.o
 
-all: $(O)/pop3d $(O)/pop3passwd $(O)/tls.so
+PROGRAMS = pop3d pop3passwd $(LOADED_$(STATIC))
+all: $(PROGRAMS:%=$(O)/%)
 
 $(O)/pop3d: $(OBJECTS:%=$(O)/%)
 	$(CC) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS:%=$(O)/%) \
@@ -103,7 +115,8 @@ $(O)/filter: tests/filter.c seccomp.c seccomp.h
 $(O)/without: tests/without.c
 	$(CC) $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
-TESTED = $(O)/fault.so $(O)/filter $(O)/lookup $(O)/unit $(O)/monitor $(O)/external $(O)/external_asked $(O)/proof/pop3d $(O)/without
+TESTED_no = $(O)/external $(O)/external_asked
+TESTED = $(O)/fault.so $(O)/filter $(O)/lookup $(O)/unit $(O)/monitor $(O)/proof/pop3d $(O)/without $(TESTED_$(STATIC))
 tested: all $(TESTED)
 
 # The suite, over $(O)/pop3d.  JOBS tests run at a time.
@@ -121,7 +134,9 @@ install: all
 		$(DESTDIR)$(SYSCONFDIR)/xinetd.d $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d
 	$(INSTALL) -m 755 $(O)/pop3d $(DESTDIR)$(SBINDIR)/pop3d
 	$(INSTALL) -m 755 $(O)/pop3passwd $(DESTDIR)$(SBINDIR)/pop3passwd
+ifneq ($(STATIC),yes)
 	$(INSTALL) -m 644 $(O)/tls.so $(DESTDIR)$(LIBDIR)/tls.so
+endif
 	$(INSTALL) -d -m 755 $(DESTDIR)$(LIBDIR)/empty
 	$(INSTALL) -m 644 man/pop3d.8 $(DESTDIR)$(MANDIR)/man8/pop3d.8
 	$(INSTALL) -m 644 man/pop3passwd.8 $(DESTDIR)$(MANDIR)/man8/pop3passwd.8

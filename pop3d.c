@@ -47,24 +47,29 @@ static void usage(void)
 	exit(EX_USAGE);
 }
 
-static void print_version(void)
+static void print_words(const char *title, const char *(*get)(unsigned), const char *but)
 {
 	const char *word;
 	unsigned i;
 
-	printf("pop3d %s\ncommands:", VERSION);
-	for (i = 0; (word = session_keyword(i)) != NULL; i++)
-		printf(" %s", word);
-	printf("\ncapabilities:");
-	for (i = 0; (word = capa_tag(i)) != NULL; i++)
-		printf(" %s", word);
-	printf("\nusers:");
-	for (i = 0; (word = conf_source(i)) != NULL; i++)
-		printf(" %s", word);
-	printf("\nkeys:");
-	for (i = 0; (word = conf_key(i)) != NULL; i++)
-		printf(" %s", word);
+	printf("%s:", title);
+	for (i = 0; (word = get(i)) != NULL; i++) {
+		if (!but || strcmp(word, but) != 0)
+			printf(" %s", word);
+	}
 	printf("\n");
+}
+
+static void print_version(void)
+{
+	char why[LOG_LINE_MAX];
+	const char *but = tls_load(why) ? NULL : "STLS";
+
+	printf("pop3d %s\n", VERSION);
+	print_words("commands", session_keyword, but);
+	print_words("capabilities", capa_tag, but);
+	print_words("users", conf_source, NULL);
+	print_words("keys", conf_key, NULL);
 	exit(ferror(stdout) ? EX_IOERR : EX_OK);
 }
 

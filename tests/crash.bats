@@ -50,6 +50,7 @@ check_left() {
 	[ ! -e "$MAILDIR/pop3d.index.new" ] || fail "pop3d.index.new is left"
 }
 
+# bats test_tags=loads
 @test "the monitor killed before each change: nothing is lost, the next session is right" {
 	local kind points=0 n changes
 	for kind in '' indexed; do
@@ -67,6 +68,7 @@ check_left() {
 	[ "$points" -ge 20 ] || fail "only $points points"
 }
 
+# bats test_tags=loads
 @test "the monitor killed before each change: the client is told nothing good" {
 	local n changes
 	prepare
@@ -87,6 +89,7 @@ check_left() {
 	done
 }
 
+# bats test_tags=loads
 @test "each change fails with EIO: no message is lost and QUIT tells the truth" {
 	local call
 	for call in rename unlink pwrite ftruncate futimens; do

@@ -354,6 +354,7 @@ with open(sys.argv[1], "r+b") as f:
 	answers 'USER joe' 'PASS secret' STAT QUIT | grep -q '^+OK 2 '
 }
 
+# bats test_tags=loads
 @test "a full disk while the index is written: the session does without, mail can be deleted" {
 	local call
 	for call in pwrite ftruncate; do
@@ -404,6 +405,7 @@ with open(sys.argv[1], "r+b") as f:
 	E
 }
 
+# bats test_tags=loads
 @test "neither disk nor memory for an index: [SYS/TEMP]" {
 	three_messages
 	LD_PRELOAD=$FAULT FAULT_FAIL="pwrite:28" answers 'USER joe' 'PASS secret' QUIT >"$T/out"

@@ -529,6 +529,7 @@ sys.stdout.buffer.write(b'x' * (s - 1) + b'\r\n.\r\n\n.')" "$size" | put cur 1:2
 	E
 }
 
+# bats test_tags=loads
 @test "names of more than 255 octets, as FUSE may have them: left out, logged, and no harm to the others" {
 	local long name=1600000002.M1P1.host:2,S
 	export LD_PRELOAD=$FAULT FAULT_LONG
@@ -698,6 +699,7 @@ S~ \+OK .*'
 	E
 }
 
+# bats test_tags=loads
 @test "QUIT says how many messages could not be removed, and why is in the log" {
 	three_messages
 	export FAULT_FAIL=unlink:13:1600000002 LD_PRELOAD=$FAULT

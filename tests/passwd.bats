@@ -142,6 +142,7 @@ lookups() {
 	done
 }
 
+# bats test_tags=loads
 @test "yescrypt is the default; where crypt(3) does not know it, sha512crypt; salts differ" {
 	[[ $(echo secret | "$PASSWD" -n joe) == 'joe:$y$j9T$'* ]]
 	[[ $(echo secret | LD_PRELOAD=$FAULT FAULT_CRYPT='$y$' "$PASSWD" -n joe) == 'joe:$6$'* ]]
@@ -487,7 +488,7 @@ at_each_call() { # at_each_call WHAT CALL... -- COMMAND...
 	done
 }
 
-# bats test_tags=calls
+# bats test_tags=calls,loads
 @test "killed at any call: the old file or the new one, whole, and the next change works" {
 	local kind
 	prepare() {

@@ -80,6 +80,7 @@ message() {
 	[ "$(messages_left)" = 1 ]
 }
 
+# bats test_tags=loads
 @test "QUIT meets a message that is renamed whenever something changes: removed once it stands still, or -ERR" {
 	local times name=$MAILDIR/cur/1600000001.M1P1.host:2,
 	# As often as the file says, which is not before the login is over; each time to another name.
@@ -294,6 +295,7 @@ fetch() {
 	[ "$(messages_left)" = 1 ]
 }
 
+# bats test_tags=loads
 @test "a message that can't be read to its end: the connection is closed in the midst of it" {
 	head -c 200000 /dev/zero | tr '\0' x | put cur 1600000001.M1P1.host:2,
 	answers 'USER joe' 'PASS secret' >/dev/null
@@ -329,6 +331,7 @@ fetch() {
 	answers 'USER joe' 'PASS secret' | grep -q '^-ERR \[SYS/TEMP\]'
 }
 
+# bats test_tags=loads
 @test "a verdict that takes longer than the delay: the answer waits for a multiple of it" {
 	local began=${EPOCHREALTIME/./}
 	printf 'joe:%s:%s:%s\n' "$(mkpasswd -m sha512crypt -R 1000 secret)" "$MAIL_UID" "$MAIL_GID" >"$USERS"

@@ -215,6 +215,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	E
 }
 
+# bats test_tags=loads
 @test "the SASL capability is what would work: for all users, with or without TLS, after the login too" {
 	[ "$(mechanisms)" = 'SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN' ]
 	[ "$(answers "AUTH PLAIN $PLAIN_JOE" CAPA QUIT | sed -n 's/^SASL //p')" = "$(mechanisms)" ]
@@ -468,6 +469,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	P
 }
 
+# bats test_tags=loads
 @test "SCRAM-...-PLUS: tls-exporter and tls-server-end-point, TLS 1.2 and 1.3 (RFC 9266, RFC 5929)" {
 	make_certificates
 	configure_tls rsa
@@ -518,6 +520,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	run ! grep -q violation "$T/listening"
 }
 
+# bats test_tags=loads
 @test "SCRAM-...-PLUS: tls-server-end-point on a resumed session; tls-unique of TLS 1.2 (RFC 5929)" {
 	make_certificates
 	configure_tls rsa ec
@@ -604,6 +607,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	[ "$(grep -c 'reason=unanswered' "$T/listening")" = 12 ]
 }
 
+# bats test_tags=loads
 @test "no more challenges than eight a connection, STLS or not; then CAPA does not have them" {
 	make_certificates
 	configure_tls rsa
@@ -743,6 +747,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 }
 
 # U+2168 is IX, U+00AD is nothing, U+00A0 is a space: RFC 4013.
+# bats test_tags=loads
 @test "SASLprep: names and passwords that are the same are the same, for each mechanism" {
 	only_user_with "{PLAIN}$(printf '\342\205\250-so\302\255ft')"
 	user_with "$(mkpasswd -m sha512crypt -R 1000 'IX-soft')" hashed
@@ -792,6 +797,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	run ! grep -q violation "$T/listening"
 }
 
+# bats test_tags=loads
 @test "SASLprep: loaded for what is not ASCII alone" {
 	start_listening
 	PYTHONPATH=$TESTS PYTHONDONTWRITEBYTECODE=1 python3 - "$PORT" "$SERVER" <<-'P'
@@ -808,6 +814,7 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	P
 }
 
+# bats test_tags=loads
 @test "-t: a name that SASL would not find" {
 	printf 'mu\xcc\x88ller:{PLAIN}x:%s:%s::/x\n' "$MAIL_UID" "$MAIL_GID" >>"$USERS"
 	run -78 "$POP3D" -t -f "$CONF"
