@@ -38,14 +38,20 @@ OBJECTS = aside.o auth.o base64.o capa.o checkpassword.o conf.o conf_keys.o dige
 	request.o sandbox.o sasl.o sasl_external.o sasl_oauth.o sasl_scram.o saslprep.o scan.o scan_read.o scan_table.o scan_unique.o scram.o seccomp.o secure.o serve.o session.o stamp.o takeover.o text.o tls_load.o transaction.o update.o \
 	users.o users_check.o users_file.o users_index.o users_summary.o wire.o
 
-# STATIC=yes: for super servers, whose pop3d starts quicker so.  Nothing can be loaded when it runs: no
-# TLS, no PAM, no libidn, and users of /etc/passwd only.  (Of that the linker warns.)
+# TLS=no: without.  Where it is there, it is loaded when it is needed.
+TLS = yes
+
+# STATIC=yes: nothing can be loaded when it runs, so TLS is linked as all else is, there is no PAM and no
+# libidn, and users are those of /etc/passwd only.  (Of that the linker warns.)
 STATIC = no
 LINK_yes = -static-pie
 LINK_no = -pie
-LOADED_no = tls.so
 LOADER_yes = static.o
 OBJECTS += $(LOADER_$(STATIC))
+ifeq ($(TLS)$(STATIC),yesyes)
+OBJECTS += $(TLS_OBJECTS)
+POP3D_LDLIBS += -lssl -lcrypto
+endif
 
 # PAM=no: without `users pam`.  It takes a header only: the library is loaded where it is used.
 PAM_yes = no
@@ -65,8 +71,10 @@ PASSWD_SHARED = auth.o base64.o conf.o conf_keys.o digest.o lines.o log.o memory
 
 TLS_OBJECTS = certificate.o tls.o tls_binding.o tls_client.o tls_handshake.o tls_key.o tls_memory.o tls_rehearsal.o tls_server.o tls_ticket.o tls_transcript.o
 
-PROGRAMS = pop3d pop3passwd $(LOADED_$(STATIC))
-all: $(PROGRAMS:%=$(O)/%)
+# What is loaded when it runs.
+LOADED = $(if $(filter yesno,$(TLS)$(STATIC)),$(O)/tls.so)
+
+all: $(O)/pop3d $(O)/pop3passwd $(LOADED)
 
 $(O)/pop3d: $(OBJECTS:%=$(O)/%)
 	$(CC) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS) -o $@ $(OBJECTS:%=$(O)/%) \
@@ -134,9 +142,7 @@ install: all
 		$(DESTDIR)$(SYSCONFDIR)/xinetd.d $(DESTDIR)$(SYSCONFDIR)/fail2ban/filter.d
 	$(INSTALL) -m 755 $(O)/pop3d $(DESTDIR)$(SBINDIR)/pop3d
 	$(INSTALL) -m 755 $(O)/pop3passwd $(DESTDIR)$(SBINDIR)/pop3passwd
-ifneq ($(STATIC),yes)
-	$(INSTALL) -m 644 $(O)/tls.so $(DESTDIR)$(LIBDIR)/tls.so
-endif
+	$(if $(LOADED),$(INSTALL) -m 644 $(LOADED) $(DESTDIR)$(LIBDIR))
 	$(INSTALL) -d -m 755 $(DESTDIR)$(LIBDIR)/empty
 	$(INSTALL) -m 644 man/pop3d.8 $(DESTDIR)$(MANDIR)/man8/pop3d.8
 	$(INSTALL) -m 644 man/pop3passwd.8 $(DESTDIR)$(MANDIR)/man8/pop3passwd.8

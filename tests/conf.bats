@@ -107,7 +107,6 @@ $CONF:10: hostname: has no value" ]
 	configure 'log file'; complains 'log: must be `syslog` or `stderr`'
 }
 
-# bats test_tags=loads
 @test "tls_certificate, tls_key, tls_client_ca: absolute paths; tls_min: 1.2 or 1.3" {
 	local key
 	make_certificates
@@ -128,7 +127,6 @@ $CONF:10: hostname: has no value" ]
 	done
 }
 
-# bats test_tags=loads
 @test "tls_key: after its tls_certificate, and only one for each" {
 	make_certificates
 	configure "tls_key $PKI/rsa.key" "tls_certificate $PKI/rsa.pem"
@@ -139,7 +137,6 @@ $CONF:10: hostname: has no value" ]
 	complains "tls_key $PKI/rsa.pem: "
 }
 
-# bats test_tags=loads
 @test "tls_certificate: sixteen, not seventeen" {
 	local i keys=()
 	make_certificates
@@ -151,7 +148,6 @@ $CONF:10: hostname: has no value" ]
 	complains "$CONF:37: tls_certificate: too many certificates"
 }
 
-# bats test_tags=loads
 @test "-o tls_certificate replaces all those of the file, and their keys" {
 	make_certificates
 	configure "tls_certificate $T/none.pem" "tls_key $T/none.key" "tls_certificate $T/none2.pem"
@@ -205,7 +201,6 @@ $CONF:10: hostname: has no value" ]
 	grep -q -- '-T: there is no tls_certificate' "$T/err"
 }
 
-# bats test_tags=loads
 @test "listen: tls behind the address, and ,tls behind that of -l" {
 	make_certificates
 	configure_tls rsa -- 'listen 127.0.0.1:0 tls' "$(printf 'listen *:110\t  tls')" 'listen [::1]:110 tls' 'listen localhost:110,tls'
@@ -227,7 +222,6 @@ a_key() {
 	configure "tls_certificate $name.pem" "tls_key $name.key"
 }
 
-# bats test_tags=loads
 @test "-t: certificates and keys that are not there, not theirs, or no PEM" {
 	make_certificates
 	configure "tls_certificate $T/none.pem"
@@ -262,7 +256,6 @@ a_key() {
 	complains "$T/none2.pem"
 }
 
-# bats test_tags=loads
 @test "-t: an encrypted key is refused, and nobody is asked for a password" {
 	make_certificates
 	openssl pkey -in "$PKI/rsa.key" -aes128 -passout pass:x -out "$T/new.key"
@@ -275,7 +268,6 @@ a_key() {
 	done
 }
 
-# bats test_tags=loads
 @test "-t: keys that are too weak, too long, or of another kind" {
 	a_key 1024 -algorithm RSA -pkeyopt rsa_keygen_bits:1024
 	complains "1024.pem: "
@@ -307,7 +299,6 @@ a_key() {
 	[ "$output" = "tls_certificate $PKI/rsa.pem: warning: the certificate is not valid yet" ]
 }
 
-# bats test_tags=loads
 @test "-t: warns of a key that all users can read" {
 	make_certificates
 	cp "$PKI/rsa.key" "$T/open.key"
@@ -318,7 +309,6 @@ a_key() {
 	[ "$output" = "tls_key $T/open.key: warning: all users can read the key" ]
 }
 
-# bats test_tags=loads
 @test "-t: tls_client_ca that is not there, or holds no certificate" {
 	make_certificates
 	configure_tls rsa -- "tls_client_ca $T/none.pem"

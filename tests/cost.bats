@@ -60,7 +60,7 @@ told() {
 	[ "$(wc -l <"$T/session.calls")" -lt $((3 * 200 + 150)) ]
 }
 
-# bats test_tags=calls,loads
+# bats test_tags=calls
 @test "a handshake asks the monitor once: for the signature, or for what opens the ticket" {
 	make_certificates
 	configure_tls ec -- 'plaintext always'

@@ -2,7 +2,7 @@
 # What the tests share.  Each test has a Maildir of its own, a configuration and one user:
 # joe, whose password is secret.  BUILT is where make has put what is tested; POP3D may be another
 # program, such as one that runs it under valgrind.  Tags say where a test is at home: `loads` where
-# something is loaded, TLS or the test's faults; `calls` where system calls are counted; `clock`
+# something is loaded, by pop3d or with it (faults); `calls` where system calls are counted; `clock`
 # where time passes; `large` and `moments` take long; `plain` wants no sanitizer or valgrind around it.
 
 bats_require_minimum_version 1.5.0

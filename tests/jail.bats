@@ -297,7 +297,6 @@ limit_of() {
 	[[ $output == *'sandbox: must be `try` or `require`' ]]
 }
 
-# bats test_tags=loads
 @test "the monitor, asked by a session that has been taken over" {
 	local i
 	for i in {100..199}; do printf 'message %s\n' "$i" | put cur "1600000$i.M1P1.host:2,"; done

@@ -215,7 +215,6 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	E
 }
 
-# bats test_tags=loads
 @test "the SASL capability is what would work: for all users, with or without TLS, after the login too" {
 	[ "$(mechanisms)" = 'SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN' ]
 	[ "$(answers "AUTH PLAIN $PLAIN_JOE" CAPA QUIT | sed -n 's/^SASL //p')" = "$(mechanisms)" ]
@@ -469,7 +468,6 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	P
 }
 
-# bats test_tags=loads
 @test "SCRAM-...-PLUS: tls-exporter and tls-server-end-point, TLS 1.2 and 1.3 (RFC 9266, RFC 5929)" {
 	make_certificates
 	configure_tls rsa
@@ -520,7 +518,6 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	run ! grep -q violation "$T/listening"
 }
 
-# bats test_tags=loads
 @test "SCRAM-...-PLUS: tls-server-end-point on a resumed session; tls-unique of TLS 1.2 (RFC 5929)" {
 	make_certificates
 	configure_tls rsa ec
@@ -607,7 +604,6 @@ PLAIN_JOE=AGpvZQBzZWNyZXQ=
 	[ "$(grep -c 'reason=unanswered' "$T/listening")" = 12 ]
 }
 
-# bats test_tags=loads
 @test "no more challenges than eight a connection, STLS or not; then CAPA does not have them" {
 	make_certificates
 	configure_tls rsa

@@ -290,7 +290,7 @@ load tls
 	done
 }
 
-# bats test_tags=calls
+# bats test_tags=calls,loads
 @test "a session in the clear does not load OpenSSL where there are certificates" {
 	printf '%s\r\n' 'USER joe' 'PASS secret' QUIT |
 		strace -f -o "$T/trace" -e trace=openat,open "$POP3D" -f "$CONF" >"$T/out" 2>>"$LOG"

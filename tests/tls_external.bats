@@ -74,10 +74,12 @@ all_of() {
 	[ "$status" = 0 ] && grep -q "^ok $2 " <<<"$output" && ! grep -q '^not ok' <<<"$output"
 }
 
+# bats test_tags=loads
 @test "proofs: right ones, and forged in all ways" {
 	all_of external 14
 }
 
+# bats test_tags=loads
 @test "the monitor, asked by a session that was taken over after a handshake with a certificate" {
 	all_of external_asked 6
 }
@@ -396,7 +398,7 @@ checked() {
 	sed -n 's/.*certificate-refused address=127.0.0.1: the check ended with //p' "$T/listening"
 }
 
-# bats test_tags=plain
+# bats test_tags=plain,loads
 @test "the process that checks certificates is jailed; its end is no login" {
 	local what
 	cp "$BUILT/proof/pop3d" "$BUILT/tls.so" "$T"

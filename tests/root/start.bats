@@ -136,7 +136,7 @@ field() {
 	exec 9>&-
 }
 
-# bats test_tags=plain,loads
+# bats test_tags=plain
 @test "an idle session has few pages of its own, with TLS too" {
 	make_certificates
 	configure_tls ec -- 'log stderr' 'plaintext always'

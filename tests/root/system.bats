@@ -198,7 +198,6 @@ talk_system() {
 	[ "$(messages_left)" = 3 ]
 }
 
-# bats test_tags=loads
 @test "users system: EXTERNAL: * lets in, locked and expired accounts and uid 0 do not" {
 	# shellcheck disable=SC2034 # CA is for certify
 	local pair name ec='-algorithm EC -pkeyopt ec_paramgen_curve:P-256' CA=ca
