@@ -88,8 +88,12 @@ $(O)/tls.so: $(TLS_OBJECTS:%=$(O)/%)
 	$(CC) -shared $(CFLAGS) $(HARDEN_SO_LDFLAGS) $(LDFLAGS) -o $@ $(TLS_OBJECTS:%=$(O)/%) \
 		-lssl -lcrypto $(LDLIBS)
 
-$(O)/%.o: %.c Makefile
+# Changes with what all is built for, and all is built anew.
+$(O)/settings.d: always
 	@mkdir -p $(O)
+	@echo '# STATIC=$(STATIC) TLS=$(TLS) PAM=$(PAM)' | cmp -s - $@ || echo '# STATIC=$(STATIC) TLS=$(TLS) PAM=$(PAM)' >$@
+
+$(O)/%.o: %.c Makefile $(O)/settings.d
 	$(CC) -MMD -MP $(POP3D_CPPFLAGS) $(CPPFLAGS) $(POP3D_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 -include $(OBJECTS:%.o=$(O)/%.d) $(PASSWD_OBJECTS:%.o=$(O)/%.d) $(TLS_OBJECTS:%.o=$(O)/%.d)
@@ -183,4 +187,4 @@ clean:
 	rm -rf build proof
 	rm -f *.o *.d pop3d pop3passwd tls.so fault.so filter lookup unit monitor external external_asked without
 
-.PHONY: all tested check bench install uninstall dist format clean
+.PHONY: always all tested check bench install uninstall dist format clean

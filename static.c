@@ -14,7 +14,7 @@ extern const struct tls_library tls_library __attribute__((weak));
 void *dlopen(const char *name, int flags)
 {
 	(void)flags;
-	return strcmp(name, TLS_OBJECT) == 0 ? (void *)&tls_library : NULL;
+	return name && strcmp(name, TLS_OBJECT) == 0 ? (void *)&tls_library : NULL;
 }
 
 /* Of what dlopen() has opened. */
