@@ -306,6 +306,17 @@ fetch() {
 	[ "$(messages_left)" = 1 ]
 }
 
+# bats test_tags=loads
+@test "... and where nothing of it can be read, it is -ERR, and the session goes on" {
+	head -c 200000 /dev/zero | tr '\0' x | put cur 1600000001.M1P1.host:2,
+	answers 'USER joe' 'PASS secret' >/dev/null
+	LD_PRELOAD=$FAULT FAULT_READ_AT=1:xxxx answers 'USER joe' 'PASS secret' 'RETR 1' 'TOP 1 1' QUIT >"$T/out"
+	grep -q '^-ERR \[SYS/TEMP\]' "$T/out"
+	[ "$(grep -cx '\.' "$T/out")" = 1 ]
+	grep -q '^+OK Goodbye' "$T/out"
+	[ "$(messages_left)" = 1 ]
+}
+
 # bats test_tags=calls
 @test "the lock is let go before QUIT is answered (RFC 1939 s.6)" {
 	three_messages
